@@ -1,0 +1,36 @@
+//! # Outrigger
+//!
+//! Finishes or undoes commits that crashed half-way in repositories made of many Lance tables and one `__manifest`.
+//!
+//! Data flows one way, and the rooms say so:
+//!
+//! ```text
+//!   observe (reads)  →  decide (pure)  →  act (conditional writes)  →  record (audit, metrics)
+//!
+//!   model ← passes::*::decide            nouns and verdicts: no I/O, no clock, no async
+//!   model, repo, store ← passes::*::{observe, act}
+//!   passes ← runtime ← app ← cli ← main
+//! ```
+//!
+//! | room | for |
+//! |---|---|
+//! | [`model`] | what things are: keys, sidecars, manifest snapshots, fence records, policies |
+//! | [`error`] | what went wrong, sorted by what to do next |
+//! | `passes` | what is done: one room per pass, each `observe`, `decide`, `act` |
+//! | `repo` | the edge to Lance: dialects, snapshots, publish, lineage, audit, tables |
+//! | `store` | the edge to the object store: layout, conditional writes, decorators |
+//! | `runtime` | how it turns: clock, watch, schedule, lease, windows |
+//! | `config`, `telemetry`, `cli`, `app` | settings, metrics, commands, and the one place that builds the real things |
+//!
+//! Without the cargo feature `engine` the library is [`model`], [`error`] and every `decide`: it compiles in seconds, so
+//! that decisions can be fuzzed and mutated.
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+pub mod error;
+pub mod model;
+
+#[cfg(feature = "engine")]
+pub mod store;
+
+pub use error::{Error, Kind, Result};

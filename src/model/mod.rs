@@ -1,0 +1,13 @@
+//! Nouns: what the bucket holds and what we think of it. No async, no I/O, no clock, no randomness.
+//!
+//! | file | noun |
+//! |---|---|
+//! | [`ids`] | table keys, branches, operation ids, Lance versions |
+//! | [`time`] | the two clocks: ours and the store's |
+//! | [`table_path`] | where a table of a graph lies, derived from its key |
+pub mod ids;
+pub mod table_path;
+pub mod time;
+
+pub use ids::{BadName, Branch, OperationId, TableKey, Version};
+pub use time::{StoreTime, Timestamp};
