@@ -29,6 +29,7 @@
 
 pub mod error;
 pub mod model;
+pub mod passes;
 
 #[cfg(feature = "engine")]
 pub mod store;
