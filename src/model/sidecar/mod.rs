@@ -206,9 +206,14 @@ impl Sidecar {
             }
         }
         let recorded = self.pins.iter().map(|pin| (&pin.table, &pin.recorded_path));
-        for (table, path) in recorded.chain(self.registrations.iter().map(|new| (&new.table, &new.recorded_path))) {
+        for (table, path) in
+            recorded.chain(self.registrations.iter().map(|new| (&new.table, &new.recorded_path)))
+        {
             if !lies_at(table, path) {
-                return Err(Unreadable::PathElsewhere { table: table.clone(), path: path.chars().take(200).collect() });
+                return Err(Unreadable::PathElsewhere {
+                    table: table.clone(),
+                    path: path.chars().take(200).collect(),
+                });
             }
         }
         Ok(self)
@@ -268,7 +273,8 @@ mod tests {
 
     #[test]
     fn a_confirmed_version_counts_from_format_two_on() {
-        let confirmed = file("").replace("\"post_commit_pin\": 6", "\"post_commit_pin\": 6, \"confirmed_version\": 7");
+        let confirmed =
+            file("").replace("\"post_commit_pin\": 6", "\"post_commit_pin\": 6, \"confirmed_version\": 7");
         assert_eq!(parse(&confirmed).unwrap().pins[0].confirmed, Some(Version(7)));
         let one = confirmed.replace("\"schema_version\": 2", "\"schema_version\": 1");
         assert_eq!(parse(&one).unwrap().pins[0].confirmed, None);
@@ -281,7 +287,10 @@ mod tests {
         assert!(matches!(Sidecar::parse(OPERATION, &[0xff, 0xfe]).unwrap_err(), Unreadable::NotASidecar(_)));
         assert!(matches!(refused(&"[".repeat(100_000)), Unreadable::NotASidecar(_)));
         assert_eq!(refused(&file("").replace(": 2,", ": 9,")), Unreadable::NewerFormat(9));
-        assert_eq!(refused(&file("").replace("\"Load\"", "\"Teleport\"")), Unreadable::UnknownKind("Teleport".into()));
+        assert_eq!(
+            refused(&file("").replace("\"Load\"", "\"Teleport\"")),
+            Unreadable::UnknownKind("Teleport".into())
+        );
         let huge = vec![b' '; MAX_SIDECAR_BYTES as usize + 1];
         assert_eq!(Sidecar::parse(OPERATION, &huge).unwrap_err(), Unreadable::TooLarge(huge.len() as u64));
     }
@@ -311,7 +320,9 @@ mod tests {
 
     #[test]
     fn a_table_named_twice_is_refused() {
-        let twice = file(r#", "additional_registrations": [{"table_key": "node:Person", "table_path": "nodes/40d76f1f51639ec0"}]"#);
+        let twice = file(
+            r#", "additional_registrations": [{"table_key": "node:Person", "table_path": "nodes/40d76f1f51639ec0"}]"#,
+        );
         assert!(matches!(parse(&twice).unwrap_err(), Unreadable::DuplicateTable(_)));
     }
 }
