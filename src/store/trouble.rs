@@ -93,6 +93,8 @@ impl Trouble {
 
     fn of_status(status: u16, text: &str) -> Self {
         match status {
+            404 if text.contains("NoSuchBucket") => Self::NoBucket,
+            404 => Self::NotFound,
             429 | 503 => Self::Throttled,
             408 => Self::NoAnswer,
             301 | 307 => Self::WrongRegion,
@@ -243,6 +245,8 @@ mod tests {
         for (error, trouble, kind) in [
             (answer("503 Service Unavailable: <Code>SlowDown</Code>"), Trouble::Throttled, Kind::Unavailable),
             (answer("500 Internal Server Error: "), Trouble::Server, Kind::Unavailable),
+            // Listings tell a missing bucket as a generic error.
+            (answer("404 Not Found: <Code>NoSuchBucket</Code>"), Trouble::NoBucket, Kind::Missing),
             (answer("400 Bad Request: <Code>ExpiredToken</Code>"), Trouble::Denied, Kind::Denied),
             (
                 answer("400 Bad Request: the region 'x' is wrong; expecting 'y'"),

@@ -1,9 +1,11 @@
 //! Faults to hand to a store.
 
+use super::repos::Sleepless;
 use async_trait::async_trait;
 use object_store::{Error, Result};
 use outrigger::store::{Call, Fault, Verb};
 use std::sync::Mutex;
+use std::time::Duration;
 
 /// What a fault says.
 type Answer = fn() -> Error;
@@ -20,7 +22,10 @@ pub fn slow_down() -> Error {
 
 /// 409 as `object_store` passes it on.
 pub fn conflict_409() -> Error {
-    Error::AlreadyExists { path: String::new(), source: "status code: 409 Conflict: ConditionalRequestConflict".into() }
+    Error::AlreadyExists {
+        path: String::new(),
+        source: "status code: 409 Conflict: ConditionalRequestConflict".into(),
+    }
 }
 
 /// A write to a full disk.
@@ -38,7 +43,10 @@ pub fn denied() -> Error {
 
 /// An answer that did not arrive.
 pub fn lost() -> Error {
-    Error::Generic { store: "S3", source: Box::new(std::io::Error::from(std::io::ErrorKind::ConnectionReset)) }
+    Error::Generic {
+        store: "S3",
+        source: Box::new(std::io::Error::from(std::io::ErrorKind::ConnectionReset)),
+    }
 }
 
 /// Breaks the next `times` calls of one kind, before or after the store does them. Remembers all calls.
@@ -91,5 +99,21 @@ impl Fault for Breaks {
 
     async fn after(&self, call: &Call) -> Result<()> {
         if self.after { self.strike(call) } else { Ok(()) }
+    }
+}
+
+/// 503 to everything until its length has passed.
+#[derive(Debug)]
+pub struct Outage {
+    /// The time that passes.
+    pub time: Sleepless,
+    /// When it ends.
+    pub length: Duration,
+}
+
+#[async_trait]
+impl Fault for Outage {
+    async fn before(&self, _: &Call) -> Result<()> {
+        if self.time.slept() < self.length { Err(slow_down()) } else { Ok(()) }
     }
 }

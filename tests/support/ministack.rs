@@ -27,7 +27,9 @@ pub struct Ministack {
 pub fn server() -> &'static Ministack {
     static SERVER: OnceLock<Ministack> = OnceLock::new();
     SERVER.get_or_init(|| {
-        (0..STARTS).find_map(|_| Ministack::start()).expect("the S3 server does not become ready; look at its output")
+        (0..STARTS)
+            .find_map(|_| Ministack::start())
+            .expect("the S3 server does not become ready; look at its output")
     })
 }
 
@@ -48,13 +50,16 @@ impl Ministack {
 
     /// One try; another process may take the port between finding and using it.
     fn start() -> Option<Self> {
-        let address = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port");
+        let address =
+            TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port");
         let files = tempfile::tempdir().expect("a temporary directory");
         let server = Self { address, _guard: spawn(address.port(), files.path()), _files: files };
         (0..READY_POLLS)
             .any(|_| {
                 std::thread::sleep(POLL);
-                server.ask("GET", "/_ministack/health").is_some_and(|answer| answer.starts_with("HTTP/1.1 200"))
+                server
+                    .ask("GET", "/_ministack/health")
+                    .is_some_and(|answer| answer.starts_with("HTTP/1.1 200"))
             })
             .then_some(server)
     }
@@ -75,11 +80,23 @@ impl Ministack {
 /// The server's own files: data, state, home.
 fn spawn(port: u16, files: &Path) -> Child {
     let program = program();
-    assert!(program.exists(), "the S3 server is not installed: run `make setup` (looked at {})", program.display());
+    assert!(
+        program.exists(),
+        "the S3 server is not installed: run `make setup` (looked at {})",
+        program.display()
+    );
     Command::new("sh")
-        .args(["-c", r#""$0" </dev/null & server=$!; cat >/dev/null; kill -TERM $server 2>/dev/null; wait $server"#])
+        .args([
+            "-c",
+            r#""$0" </dev/null & server=$!; cat >/dev/null; kill -TERM $server 2>/dev/null; wait $server"#,
+        ])
         .arg(program)
-        .envs([("BIND_HOST", "127.0.0.1"), ("LOG_LEVEL", "WARNING"), ("S3_PERSIST", "1"), ("PERSIST_STATE", "1")])
+        .envs([
+            ("BIND_HOST", "127.0.0.1"),
+            ("LOG_LEVEL", "WARNING"),
+            ("S3_PERSIST", "1"),
+            ("PERSIST_STATE", "1"),
+        ])
         .env("GATEWAY_PORT", port.to_string())
         .env("S3_DATA_DIR", files.join("data"))
         .env("STATE_DIR", files.join("state"))

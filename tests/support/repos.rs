@@ -2,7 +2,7 @@
 
 use super::ministack;
 use outrigger::store::{Credentials, Fault, Host, RepoUri, Store, StoreParts, StoreSettings};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// A store with what keeps it alive.
@@ -24,6 +24,11 @@ impl std::ops::Deref for TestStore {
 }
 
 impl TestStore {
+    /// Another store of the same place.
+    pub fn of(store: Store, place: &Self) -> Self {
+        Self { store, uri: place.uri.clone(), settings: place.settings.clone(), dir: None }
+    }
+
     /// The directory, on disk.
     pub fn dir(&self) -> &std::path::Path {
         self.dir.as_ref().expect("a repository on disk").path()
@@ -41,13 +46,29 @@ pub fn faulty(fault: Arc<dyn Fault>) -> StoreParts {
 }
 
 /// Time that passes only by sleeping, so that a minute of failures takes no time.
-pub fn sleepless() -> Host {
-    let slept = Arc::new(std::sync::Mutex::new(Duration::ZERO));
-    let clock = slept.clone();
-    Host::real().with_uptime(move || *clock.lock().unwrap()).with_chance(|| 1.0).with_sleep(move |delay| {
-        *slept.lock().unwrap() += delay;
-        Box::pin(std::future::ready(()))
-    })
+#[derive(Debug, Clone, Default)]
+pub struct Sleepless(Arc<Mutex<Duration>>);
+
+impl Sleepless {
+    /// How much was slept up to now.
+    pub fn slept(&self) -> Duration {
+        *self.0.lock().unwrap()
+    }
+
+    /// A host on this time; its chance always takes the longest delay.
+    pub fn host(&self) -> Host {
+        let (clock, sleeper) = (self.clone(), self.clone());
+        let sleep = move |delay| {
+            *sleeper.0.lock().unwrap() += delay;
+            Box::pin(std::future::ready(())) as _
+        };
+        Host::real().with_uptime(move || clock.slept()).with_chance(|| 1.0).with_sleep(sleep)
+    }
+
+    /// Lets time pass.
+    pub fn pass(&self, time: Duration) {
+        *self.0.lock().unwrap() += time;
+    }
 }
 
 /// A store in a new temporary directory.
@@ -73,12 +94,21 @@ pub fn s3_settings() -> StoreSettings {
     StoreSettings {
         endpoint: Some(ministack::server().endpoint()),
         region: Some("us-east-1".into()),
-        credentials: Some(Credentials { key_id: "test".into(), secret: "test-secret".into(), session_token: None }),
+        credentials: Some(Credentials {
+            key_id: "test".into(),
+            secret: "test-secret".into(),
+            session_token: None,
+        }),
         ..StoreSettings::default()
     }
 }
 
-async fn open(uri: RepoUri, settings: StoreSettings, parts: StoreParts, dir: Option<tempfile::TempDir>) -> TestStore {
+async fn open(
+    uri: RepoUri,
+    settings: StoreSettings,
+    parts: StoreParts,
+    dir: Option<tempfile::TempDir>,
+) -> TestStore {
     let store = Store::open(&uri, &settings, parts).await.unwrap();
     TestStore { store, uri, settings, dir }
 }
