@@ -6,6 +6,7 @@
 //! | [`time`] | the two clocks: ours and the store's |
 //! | [`table_path`] | where a table of a graph lies, derived from its key |
 pub mod audit;
+pub mod contract;
 pub mod fence;
 pub mod history;
 pub mod ids;

@@ -8,3 +8,5 @@
 
 pub mod decide;
 pub mod observation;
+#[cfg(feature = "engine")]
+pub mod observe;
