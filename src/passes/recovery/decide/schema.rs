@@ -23,6 +23,13 @@ pub struct SchemaWork {
     pub unlock: bool,
 }
 
+impl SchemaWork {
+    /// Whether part of it has no store-side condition and no second attempt: removals.
+    pub fn needs_manual_window(&self) -> bool {
+        self.unlock || !self.discard.is_empty() || !self.remove_datasets.is_empty()
+    }
+}
+
 /// Order in which staged files become final: what readers compare with comes last.
 const PROMOTION: [ContractFile; 3] = [ContractFile::Source, ContractFile::Compiled, ContractFile::State];
 /// Order in which staged files are deleted: the state first, so that no rest looks complete.
@@ -56,6 +63,30 @@ pub(super) fn judge(claim: &Claim, pins: &[Placed]) -> Judgement {
     }
 }
 
+/// What may still be to do after the publish of a schema change; all of it repeats to the same end.
+pub(super) fn left_over(claim: &Claim, published: Verdict) -> Option<SchemaWork> {
+    let seen = claim.schema.as_ref()?;
+    Some(if published == Verdict::RollForward { promotion(seen) } else { undoing(claim, seen) })
+}
+
+fn promotion(seen: &SchemaSeen) -> SchemaWork {
+    SchemaWork {
+        promote: staged_in(PROMOTION, seen),
+        discard: Vec::new(),
+        remove_datasets: Vec::new(),
+        unlock: seen.locked,
+    }
+}
+
+fn undoing(claim: &Claim, seen: &SchemaSeen) -> SchemaWork {
+    SchemaWork {
+        promote: Vec::new(),
+        discard: staged_in(DISCARDING, seen),
+        remove_datasets: claim.sidecar.registrations.iter().map(|new| new.table.clone()).collect(),
+        unlock: seen.locked,
+    }
+}
+
 fn forward(claim: &Claim, pins: &[Placed], seen: &SchemaSeen) -> Judgement {
     let show = |placed: &Placed| {
         let lineage = placed.lineage.filter(|_| placed.standing == Standing::Complete)?;
@@ -66,12 +97,7 @@ fn forward(claim: &Claim, pins: &[Placed], seen: &SchemaSeen) -> Judgement {
             work: TableWork::Show { to: lineage.head },
         })
     };
-    let schema = SchemaWork {
-        promote: staged_in(PROMOTION, seen),
-        discard: Vec::new(),
-        remove_datasets: Vec::new(),
-        unlock: seen.locked,
-    };
+    let schema = promotion(seen);
     let created = claim.sidecar.registrations.len();
     let dropped = claim.sidecar.tombstones.len();
     let reason = format!(
@@ -85,12 +111,7 @@ fn forward(claim: &Claim, pins: &[Placed], seen: &SchemaSeen) -> Judgement {
 fn back(claim: &Claim, pins: &[Placed], seen: &SchemaSeen, why: String) -> Judgement {
     let moved = pins.iter().any(|placed| placed.lineage.is_some_and(|lineage| !lineage.tail().is_empty()));
     let tables = if moved { pins.iter().filter_map(restore).collect() } else { Vec::new() };
-    let schema = SchemaWork {
-        promote: Vec::new(),
-        discard: staged_in(DISCARDING, seen),
-        remove_datasets: claim.sidecar.registrations.iter().map(|new| new.table.clone()).collect(),
-        unlock: seen.locked,
-    };
+    let schema = undoing(claim, seen);
     Judgement {
         schema: Some(schema),
         ..Judgement::plain(Verdict::RollBack, format!("the schema change is not complete: {why}"))

@@ -119,13 +119,16 @@ fn when(judgement: &Judgement, quiet: Option<Duration>, schema_change: bool, pol
     };
     match judgement.verdict {
         Verdict::Hold => Timing::Person,
+        Verdict::Finish if judgement.schema.as_ref().is_some_and(|work| work.needs_manual_window()) => {
+            in_window(Timing::Now, policy, Window::covers_unguarded_acts, Timing::ManualWindow)
+        }
         Verdict::Finish => Timing::Now,
         Verdict::RollBack if schema_change => {
             in_window(after(policy.grace), policy, Window::covers_unguarded_acts, Timing::ManualWindow)
         }
         Verdict::RollBack => in_window(after(policy.grace), policy, |_| true, Timing::Window),
         // Removing the lock has no store-side condition either; without the lock nothing about going forward needs a window.
-        Verdict::RollForward if judgement.schema.as_ref().is_some_and(|work| work.unlock) => {
+        Verdict::RollForward if judgement.schema.as_ref().is_some_and(|work| work.needs_manual_window()) => {
             in_window(after(policy.grace), policy, Window::covers_unguarded_acts, Timing::ManualWindow)
         }
         Verdict::NothingToDo if !judgement.blocks_writers && policy.window.is_none() => {

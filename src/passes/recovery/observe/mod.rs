@@ -8,6 +8,7 @@ mod schema;
 mod table;
 
 pub use evidence::{Grace, Quiet};
+pub(super) use schema::layout_file;
 
 use super::observation::{BranchSeen, Claim, Component, ContractFile, Origin, TableRef};
 use crate::error::{Error, Kind, Result};
@@ -353,12 +354,14 @@ async fn claim(
         merge: None,
         schema: None,
     };
+    if claim.branch == BranchSeen::Live {
+        claim.schema = schema::observe(repo, found, sidecar).await?;
+    }
     if settled {
         return Ok(claim);
     }
     if let (Some(snapshot), BranchSeen::Live) = (snapshot, &claim.branch) {
         claim.merge = merge::observe(repo, found, snapshot, sidecar).await?;
-        claim.schema = schema::observe(repo, found, snapshot, sidecar).await?;
     }
     claim.quiet_for = quiet.of(repo, intent, &seen.component).await?;
     Ok(claim)

@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::model::TableKey;
 use crate::model::contract::{Compiled, StateFile};
 use crate::model::sidecar::{Sidecar, WriterKind};
-use crate::repo::{Repository, Snapshot};
+use crate::repo::Repository;
 use crate::store::layout::SchemaFile;
 use crate::store::{ControlObject, Store};
 
@@ -17,7 +17,7 @@ pub(super) fn concerns(sidecar: &Sidecar) -> bool {
 }
 
 /// Our name for one of the layout's files.
-pub(in super::super) fn layout_file(file: ContractFile) -> SchemaFile {
+pub(in crate::passes::recovery) fn layout_file(file: ContractFile) -> SchemaFile {
     match file {
         ContractFile::Source => SchemaFile::Source,
         ContractFile::Compiled => SchemaFile::Ir,
@@ -43,7 +43,6 @@ pub(super) async fn staged_files(store: &Store) -> Result<Vec<ContractFile>> {
 pub(super) async fn observe(
     repo: &Repository,
     found: &Found,
-    snapshot: &Snapshot,
     sidecar: &Sidecar,
 ) -> Result<Option<SchemaSeen>> {
     if !concerns(sidecar) {
@@ -55,7 +54,7 @@ pub(super) async fn observe(
             missing_datasets.push(new.table.clone());
         }
     }
-    let inconsistent = inconsistency(repo, found, snapshot, sidecar).await?;
+    let inconsistent = inconsistency(repo, found, sidecar).await?;
     Ok(Some(SchemaSeen {
         staged: found.staged.clone(),
         inconsistent,
@@ -65,12 +64,7 @@ pub(super) async fn observe(
 }
 
 /// Why staged and final files together are not the schema that this change makes, if they are not.
-async fn inconsistency(
-    repo: &Repository,
-    found: &Found,
-    snapshot: &Snapshot,
-    sidecar: &Sidecar,
-) -> Result<Option<String>> {
+async fn inconsistency(repo: &Repository, found: &Found, sidecar: &Sidecar) -> Result<Option<String>> {
     let store = repo.store();
     let read = async |file: ContractFile| -> Result<Option<bytes::Bytes>> {
         let staged = found.staged.contains(&file);
@@ -92,17 +86,12 @@ async fn inconsistency(
     if compiled.hash != state.schema_ir_hash {
         return Ok(Some("the compiled schema and its recorded hash do not belong together".into()));
     }
-    fit(repo, snapshot, sidecar, &compiled).await
+    fit(repo, sidecar, &compiled).await
 }
 
 /// Why the compiled schema is not the one that this change makes, if it is not: told by the tables it names and, for
 /// rewritten ones, by their columns.
-async fn fit(
-    repo: &Repository,
-    snapshot: &Snapshot,
-    sidecar: &Sidecar,
-    compiled: &Compiled,
-) -> Result<Option<String>> {
+async fn fit(repo: &Repository, sidecar: &Sidecar, compiled: &Compiled) -> Result<Option<String>> {
     let names = |table: &TableKey| compiled.tables.contains_key(table);
     if let Some(new) = sidecar.registrations.iter().find(|new| !names(&new.table)) {
         return Ok(Some(format!("the contract files do not know {} yet", new.table)));
@@ -122,6 +111,5 @@ async fn fit(
             )));
         }
     }
-    let _ = snapshot;
     Ok(None)
 }
