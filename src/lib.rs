@@ -32,6 +32,8 @@ pub mod model;
 pub mod passes;
 
 #[cfg(feature = "engine")]
+pub mod config;
+#[cfg(feature = "engine")]
 pub mod runtime;
 #[cfg(feature = "engine")]
 pub mod store;
