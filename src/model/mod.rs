@@ -9,6 +9,7 @@ pub mod audit;
 pub mod fence;
 pub mod history;
 pub mod ids;
+pub mod lineage;
 pub mod manifest;
 pub mod sidecar;
 pub mod table_path;
