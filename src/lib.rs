@@ -39,5 +39,7 @@ pub mod repo;
 pub mod runtime;
 #[cfg(feature = "engine")]
 pub mod store;
+#[cfg(feature = "engine")]
+pub mod telemetry;
 
 pub use error::{Error, Kind, Result};

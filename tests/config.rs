@@ -123,12 +123,15 @@ fn each_layer_wins_over_the_one_before() {
 fn a_repository_inherits_key_by_key() {
     let file = format!(
         "[defaults]\ngrace = \"7m\"\n[store]\nregion = \"eu-central-1\"\n[passes.recovery]\nconcurrency = 9\n{ORDERS}\
-         interval = \"20s\"\n[repositories.passes.recovery]\ntimeout = \"1m\"\n[repositories.store]\nretries = 0\n"
+         interval = \"20s\"\n[repositories.passes.recovery]\ntimeout = \"1m\"\n[repositories.store]\npatience = \"1s\"\n"
     );
     let settings = loaded(&file, &[]).settings;
     let orders = settings.repository("orders").unwrap();
     assert_eq!((orders.grace, orders.interval), (Duration::from_secs(420), Duration::from_secs(20)));
-    assert_eq!((orders.store.region.as_deref(), orders.store.retries), (Some("eu-central-1"), 0));
+    assert_eq!(
+        (orders.store.region.as_deref(), orders.store.patience),
+        (Some("eu-central-1"), Duration::from_secs(1))
+    );
     let recovery = &orders.passes[&PassName::Recovery];
     assert_eq!((recovery.concurrency.get(), recovery.timeout), (9, Duration::from_secs(60)));
 }
@@ -172,7 +175,7 @@ colour = true
 
 [[repositories]]
 name = \"orders\"
-uri = \"orders\"
+uri = \"ftp://host/orders\"
 [[repositories.windows.schedules]]
 cron = \"0 3 * *\"
 length = \"10s\"
@@ -182,16 +185,17 @@ length = \"10s\"
     let expected = [
         "o.toml:2: daemon.concurency: there is no such key; did you mean \"concurrency\"?",
         "o.toml:3: daemon.grace: there is no such key here; did you mean \"defaults.grace\"?",
-        "$OUTRIGGER__LEASES__TTL: leases.ttl: there is no such key; did you mean \"lease\"?",
-        "o.toml:11: log.colour: there is no such key; here stand: format, level, libraries",
-        "o.toml:7: defaults.grace: found signed int `300`, expected a duration such as \"15s\"",
-        "$OUTRIGGER__HTTP__LISTEN: http.listen: invalid socket address syntax",
-        "o.toml:10: log.format: \"jsn\" is not one of auto, text, json; did you mean \"json\"?",
-        "o.toml:15: repositories.orders.uri: not the root of a repository: it is neither an absolute path nor a URI",
         "o.toml:6: defaults.interval: 5s is not between 10s and 1m",
-        "o.toml:18: repositories.orders.windows.schedules.0.length: 10s is not between 1m and 7days",
+        "o.toml:7: defaults.grace: the number 300 stands where a duration such as \"15s\" is expected",
+        "o.toml:10: log.format: \"jsn\" is not one of auto, text, json; did you mean \"json\"?",
+        "o.toml:11: log.colour: there is no such key; here stand: format, level, libraries",
+        "o.toml:15: repositories.orders.uri: repository address \"ftp://host/orders\" has an unknown scheme: s3://, \
+         file:// and paths are understood",
         "o.toml:17: repositories.orders.windows.schedules.0.cron: a schedule has 5 fields (minute hour day-of-month month \
          day-of-week), not 4",
+        "o.toml:18: repositories.orders.windows.schedules.0.length: 10s is not between 1m and 7days",
+        "$OUTRIGGER__HTTP__LISTEN: http.listen: \"localhost\" is not an address and port such as \"127.0.0.1:9188\"",
+        "$OUTRIGGER__LEASES__TTL: leases.ttl: there is no such key; did you mean \"lease\"?",
     ];
     assert_eq!(found, expected);
 }
@@ -199,8 +203,8 @@ length = \"10s\"
 #[test]
 fn an_inherited_fault_is_named_once_and_where_it_stands() {
     let two = format!("{ORDERS}[[repositories]]\nname = \"users\"\nuri = \"s3://bucket/users\"\n");
-    let found = faults(&format!("[store]\nendpoint = \"http://host\"\n{two}"), &[]);
-    let wanted = "o.toml:2: store.endpoint: it is not encrypted; set \"allow_http\" if that is meant";
+    let found = faults(&format!("[store]\nallow_http = false\nendpoint = \"http://host\"\n{two}"), &[]);
+    let wanted = "o.toml:3: store.endpoint: it is not encrypted, which \"allow_http\" = false forbids";
     assert_eq!(found, [wanted]);
 }
 
@@ -240,6 +244,12 @@ fn a_secret_in_the_file_is_refused_and_never_shown() {
     assert!(found[0].starts_with("o.toml:2: http.token: a secret must not stand here"), "{found:?}");
     let found = faults(&format!("[http]\ntoken = 123454321\n{ORDERS}"), &[]);
     assert!(!found.is_empty() && !found.join("").contains("123454321"), "{found:?}");
+    for place in
+        ["uri = \"s3://me:hunter2@bucket/x\"", "uri = \"/x\"\nstore.endpoint = \"https://me:hunter2@host\""]
+    {
+        let found = faults(&format!("[[repositories]]\nname = \"orders\"\n{place}\n"), &[]);
+        assert!(!found.is_empty() && !found.join("").contains("hunter2"), "{found:?}");
+    }
 }
 
 #[test]

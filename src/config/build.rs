@@ -5,13 +5,14 @@ use super::origin::{Origins, Source};
 use super::raw;
 use super::resolve::Resolved;
 use super::settings::{
-    HttpSettings, LeaseSettings, LogSettings, PassSettings, RepositorySettings, Settings, StoreSettings,
-    TokenSource,
+    HttpSettings, LeaseSettings, LogSettings, PassSettings, RepositorySettings, Settings, TokenSource,
 };
-use super::values::{HumanDuration, RepositoryName};
+use super::values::{HumanBytes, HumanDuration, RepositoryName};
 use crate::runtime::schedule::{Schedule, WindowSchedule};
+use crate::store::{RepoUri, StoreSettings};
 use std::collections::BTreeMap;
 use std::fmt::Display;
+use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -28,9 +29,10 @@ const RELEASE_AFTER: RangeInclusive<HumanDuration> = secs((1, 3_600));
 const PASS_TIMEOUT: RangeInclusive<HumanDuration> = secs((10, 86_400));
 const WINDOW_LENGTH: RangeInclusive<HumanDuration> = secs((60, 7 * 86_400));
 const REQUEST_TIMEOUT: RangeInclusive<HumanDuration> = secs((1, 600));
+const PATIENCE: RangeInclusive<HumanDuration> = secs((1, 3_600));
+const CACHE: RangeInclusive<HumanBytes> = HumanBytes(0)..=HumanBytes(64 << 30);
 const CONCURRENCY: RangeInclusive<u32> = 1..=256;
 const MAX_WAITING: RangeInclusive<u32> = 1..=1_024;
-const RETRIES: RangeInclusive<u32> = 0..=20;
 
 /// Builds the settings; `None` if something is wrong, which `faults` then says.
 pub(super) fn build(resolved: &Resolved, faults: &mut Faults) -> Option<Settings> {
@@ -63,7 +65,8 @@ impl Builder<'_> {
     }
 
     fn http(&mut self, http: &raw::Http) -> Option<HttpSettings> {
-        let listen = self.present("http.listen", http.listen);
+        let listen = self.present("http.listen", http.listen.as_deref());
+        let listen = listen.and_then(|listen| self.address("http.listen", listen));
         let max_waiting = self.count("http.max_waiting", http.max_waiting, MAX_WAITING);
         if http.token.is_some() && !matches!(self.origins.of("http.token").source, Source::Env { .. }) {
             let message = "a secret must not stand here: put it into a file and name that in \"token_file\", \
@@ -94,29 +97,34 @@ impl Builder<'_> {
         }
         let built: Vec<_> =
             written.iter().map(|(name, repository)| self.repository(name, repository)).collect();
-        self.roots_differ(written);
         let repositories: Vec<RepositorySettings> = built.into_iter().collect::<Option<_>>()?;
+        self.roots_differ(&repositories);
         (!repositories.is_empty()).then_some(repositories)
     }
 
-    /// Two daemons' worth of work on one repository would be harmless and useless.
-    fn roots_differ(&mut self, written: &BTreeMap<String, raw::Repository>) {
+    /// Two names for one repository would be harmless, and twice the work.
+    fn roots_differ(&mut self, repositories: &[RepositorySettings]) {
         let mut seen = BTreeMap::new();
-        for (name, repository) in written {
-            let Some(uri) = &repository.uri else { continue };
-            if let Some(first) = seen.insert(uri.as_str().trim_start_matches("file://"), name) {
-                let message = format!("repository {first:?} has the same root");
-                self.fault(&format!("repositories.{name}.uri"), message);
+        for repository in repositories {
+            if let Some(first) = seen.insert(repository.uri.as_str(), &repository.name) {
+                let message = format!("repository \"{first}\" has the same root");
+                self.fault(&format!("repositories.{}.uri", repository.name), message);
             }
         }
+    }
+
+    fn uri(&mut self, key: &str, uri: &str) -> Option<RepoUri> {
+        RepoUri::parse(uri).map_err(|error| self.fault(key, error.chain())).ok()
     }
 
     fn repository(&mut self, name: &str, written: &raw::Repository) -> Option<RepositorySettings> {
         let key = |key: &str| format!("repositories.{name}.{key}");
         let parsed = RepositoryName::parse(name).map_err(|message| self.fault(&key("name"), message)).ok();
-        let uri = self.present(&key("uri"), written.uri.clone());
+        let uri = self.present(&key("uri"), written.uri.as_deref());
+        let uri = uri.and_then(|uri| self.uri(&key("uri"), uri));
         let interval = self.duration(&key("interval"), written.interval, INTERVAL);
         let grace = self.duration(&key("grace"), written.grace, GRACE);
+        let idle_grace = self.duration(&key("idle_grace"), written.idle_grace, GRACE);
         let gate = self.present(&key("gate"), written.gate);
         let neutral = self.present(&key("publish_neutral_drift"), written.publish_neutral_drift);
         let windows: Vec<_> = (written.windows.schedules.iter().enumerate())
@@ -131,6 +139,7 @@ impl Builder<'_> {
             uri: uri?,
             interval: interval?,
             grace: grace?,
+            idle_grace: idle_grace?,
             gate: gate?,
             publish_neutral_drift: neutral?,
             token: written.token_file.clone().map(TokenSource::File),
@@ -159,24 +168,36 @@ impl Builder<'_> {
     }
 
     fn store(&mut self, key: &str, store: &raw::Store) -> Option<StoreSettings> {
-        let allow_http = self.present(&format!("{key}.allow_http"), store.allow_http);
-        let force_path_style = self.present(&format!("{key}.force_path_style"), store.force_path_style);
-        let request_timeout =
-            self.duration(&format!("{key}.request_timeout"), store.request_timeout, REQUEST_TIMEOUT);
-        let retries = self.within(&format!("{key}.retries"), store.retries, RETRIES);
-        if let (Some(endpoint), Some(allow_http)) = (&store.endpoint, allow_http)
-            && let Err(message) = check_endpoint(endpoint, allow_http)
+        let at = |name: &str| format!("{key}.{name}");
+        let request_timeout = self.duration(&at("request_timeout"), store.request_timeout, REQUEST_TIMEOUT);
+        let connect_timeout = self.duration(&at("connect_timeout"), store.connect_timeout, REQUEST_TIMEOUT);
+        let patience = self.duration(&at("patience"), store.patience, PATIENCE);
+        let flush = self.present(&at("flush"), store.flush);
+        let metadata_cache = self.bytes(&at("metadata_cache"), store.metadata_cache);
+        let index_cache = self.bytes(&at("index_cache"), store.index_cache);
+        if let Some(Err(message)) = store.endpoint.as_deref().map(|url| check_endpoint(url, store.allow_http))
         {
-            self.fault(&format!("{key}.endpoint"), message);
+            self.fault(&at("endpoint"), message);
         }
         Some(StoreSettings {
             endpoint: store.endpoint.clone(),
             region: store.region.clone(),
-            allow_http: allow_http?,
-            force_path_style: force_path_style?,
+            allow_http: store.allow_http,
+            force_path_style: store.force_path_style,
+            credentials: None,
             request_timeout: request_timeout?,
-            retries: retries?,
+            connect_timeout: connect_timeout?,
+            patience: patience?,
+            flush: flush?,
+            metadata_cache_bytes: metadata_cache?,
+            index_cache_bytes: index_cache?,
         })
+    }
+
+    fn address(&mut self, key: &str, text: &str) -> Option<SocketAddr> {
+        let wrong =
+            |_| self.fault(key, format!("{text:?} is not an address and port such as \"127.0.0.1:9188\""));
+        text.parse().map_err(wrong).ok()
     }
 
     fn schedule(&mut self, key: &str, cron: &str, zone: Option<&str>) -> Option<Schedule> {
@@ -191,6 +212,10 @@ impl Builder<'_> {
         range: RangeInclusive<HumanDuration>,
     ) -> Option<Duration> {
         self.within(key, value, range).map(|duration| duration.0)
+    }
+
+    fn bytes(&mut self, key: &str, value: Option<HumanBytes>) -> Option<usize> {
+        self.within(key, value, CACHE).and_then(|bytes| usize::try_from(bytes.0).ok())
     }
 
     fn count(&mut self, key: &str, value: Option<u32>, range: RangeInclusive<u32>) -> Option<NonZeroUsize> {
@@ -227,16 +252,19 @@ impl Builder<'_> {
     }
 }
 
-fn check_endpoint(endpoint: &str, allow_http: bool) -> Result<(), String> {
+/// Refuses what the store's client would refuse, but with the place at which it stands.
+fn check_endpoint(endpoint: &str, allow_http: Option<bool>) -> Result<(), String> {
     let url = url::Url::parse(endpoint)
         .map_err(|error| format!("not a URL such as \"https://host:9000\": {error}"))?;
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err("it must not hold credentials; give them in the environment (AWS_*)".to_owned());
+    if !url.username().is_empty() || url.password().is_some() || url.query().is_some() {
+        return Err(
+            "it must hold neither credentials (give them in the environment, AWS_*) nor a query".to_owned()
+        );
     }
     match (url.scheme(), url.host_str()) {
         ("https", Some(_)) => Ok(()),
-        ("http", Some(_)) if allow_http => Ok(()),
-        ("http", Some(_)) => Err("it is not encrypted; set \"allow_http\" if that is meant".to_owned()),
-        _ => Err("it needs the scheme https (or http) and a host".to_owned()),
+        ("http", Some(_)) if allow_http != Some(false) => Ok(()),
+        ("http", Some(_)) => Err("it is not encrypted, which \"allow_http\" = false forbids".to_owned()),
+        _ => Err("it needs the scheme https or http, and a host".to_owned()),
     }
 }

@@ -25,7 +25,7 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Everything found wrong, in the order found; nothing twice.
+/// Everything found wrong; nothing twice.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Faults(Vec<Fault>);
@@ -49,7 +49,12 @@ impl Faults {
         self.0.is_empty()
     }
 
-    /// The faults, in the order found.
+    /// Puts the faults into the order in which a person meets them: by line in the file, then the environment, then flags.
+    pub(super) fn sort(&mut self) {
+        self.0.sort_by(|a, b| a.origin.source.cmp(&b.origin.source));
+    }
+
+    /// The faults, once sorted in the order in which a person meets them.
     pub fn iter(&self) -> impl Iterator<Item = &Fault> {
         self.0.iter()
     }

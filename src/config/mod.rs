@@ -34,10 +34,9 @@ pub use faults::{Fault, Faults};
 pub use layers::{Flag, Sources};
 pub use origin::{Origin, Source};
 pub use settings::{
-    HttpSettings, LeaseSettings, LogSettings, PassSettings, RepositorySettings, Settings, StoreSettings,
-    TokenSource,
+    HttpSettings, LeaseSettings, LogSettings, PassSettings, RepositorySettings, Settings, TokenSource,
 };
-pub use values::{Gate, HumanDuration, LogFormat, LogLevel, PassName, RepositoryName, RepositoryUri, Secret};
+pub use values::{Gate, HumanBytes, HumanDuration, LogFormat, LogLevel, PassName, RepositoryName, Secret};
 
 /// A configuration that was accepted, with the tree it came from.
 pub struct Loaded {
@@ -58,19 +57,23 @@ impl std::fmt::Debug for Loaded {
 /// by [`TokenSource::read`]. Fails with everything that is wrong.
 pub fn load(sources: &Sources) -> Result<Loaded, Faults> {
     let mut faults = Faults::default();
-    let merged = layers::merge(sources, &mut faults);
+    let loaded = try_load(sources, &mut faults);
+    faults.sort();
+    match loaded {
+        Some(loaded) if faults.is_empty() => Ok(loaded),
+        _ => Err(faults),
+    }
+}
+
+fn try_load(sources: &Sources, faults: &mut Faults) -> Option<Loaded> {
+    let merged = layers::merge(sources, faults);
     let is_syntax =
         |fault: &Fault| fault.origin.key.is_empty() && matches!(fault.origin.source, Source::File { .. });
     if faults.iter().any(is_syntax) {
         // A file that is no TOML: what else seems wrong with it would only mislead.
-        return Err(faults);
+        return None;
     }
-    let resolved = resolve::resolve(merged, &mut faults);
-    let built = build::build(&resolved, &mut faults);
-    match built {
-        Some(settings) if faults.is_empty() => {
-            Ok(Loaded { settings, values: resolved.values, origins: resolved.origins })
-        }
-        _ => Err(faults),
-    }
+    let resolved = resolve::resolve(merged, faults);
+    let settings = build::build(&resolved, faults)?;
+    Some(Loaded { settings, values: resolved.values, origins: resolved.origins })
 }

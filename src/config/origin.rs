@@ -6,7 +6,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 /// The layer that a value came from, and its place in it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(tag = "from", rename_all = "snake_case")]
 pub enum Source {
     /// Nobody wrote it.

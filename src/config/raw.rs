@@ -3,10 +3,11 @@
 //! [`Config::defaults`] is the only place that holds default values, and [`Config::template`] the only list of keys.
 //! Unknown keys are found by comparing what was written with the template, not by serde, which would stop at the first.
 
-use super::values::{Gate, HumanDuration, LogFormat, LogLevel, PassName, RepositoryUri, Secret};
+use super::values::{Gate, HumanBytes, HumanDuration, LogFormat, LogLevel, PassName, Secret};
+use crate::passes::recovery::decide::Policy;
+use crate::store::StoreSettings;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 /// In the template, the name of any repository.
@@ -45,6 +46,7 @@ pub struct Daemon {
 pub struct Defaults {
     pub interval: Option<HumanDuration>,
     pub grace: Option<HumanDuration>,
+    pub idle_grace: Option<HumanDuration>,
     pub gate: Option<Gate>,
     pub publish_neutral_drift: Option<bool>,
 }
@@ -75,7 +77,7 @@ pub struct Pass {
 #[serde(default)]
 #[allow(missing_docs, reason = "config/outrigger.toml documents every key with its consequence")]
 pub struct Http {
-    pub listen: Option<SocketAddr>,
+    pub listen: Option<String>,
     pub token_file: Option<PathBuf>,
     pub token: Option<Secret>,
     pub max_waiting: Option<u32>,
@@ -101,7 +103,11 @@ pub struct Store {
     pub allow_http: Option<bool>,
     pub force_path_style: Option<bool>,
     pub request_timeout: Option<HumanDuration>,
-    pub retries: Option<u32>,
+    pub connect_timeout: Option<HumanDuration>,
+    pub patience: Option<HumanDuration>,
+    pub flush: Option<bool>,
+    pub metadata_cache: Option<HumanBytes>,
+    pub index_cache: Option<HumanBytes>,
 }
 
 /// One of `[[repositories]]`.
@@ -109,9 +115,10 @@ pub struct Store {
 #[serde(default)]
 #[allow(missing_docs, reason = "config/outrigger.toml documents every key with its consequence")]
 pub struct Repository {
-    pub uri: Option<RepositoryUri>,
+    pub uri: Option<String>,
     pub interval: Option<HumanDuration>,
     pub grace: Option<HumanDuration>,
+    pub idle_grace: Option<HumanDuration>,
     pub gate: Option<Gate>,
     pub publish_neutral_drift: Option<bool>,
     pub token_file: Option<PathBuf>,
@@ -147,7 +154,7 @@ impl Config {
             lease: Lease { ttl: Some(HumanDuration::secs(30)), release_after: Some(HumanDuration::secs(60)) },
             passes: PassName::ALL.iter().map(|pass| (*pass, Pass::defaults())).collect(),
             http: Http {
-                listen: Some(SocketAddr::from(([127, 0, 0, 1], 9188))),
+                listen: Some("127.0.0.1:9188".to_owned()),
                 max_waiting: Some(16),
                 ..Http::default()
             },
@@ -176,7 +183,8 @@ impl Defaults {
     fn defaults() -> Self {
         Self {
             interval: Some(HumanDuration::secs(15)),
-            grace: Some(HumanDuration::secs(5 * 60)),
+            grace: Some(HumanDuration(Policy::GRACE)),
+            idle_grace: Some(HumanDuration(Policy::IDLE_GRACE)),
             gate: Some(Gate::Auto),
             publish_neutral_drift: Some(true),
         }
@@ -197,13 +205,18 @@ impl Pass {
 
 impl Store {
     fn defaults() -> Self {
+        let default = StoreSettings::default();
         Self {
-            endpoint: None,
-            region: None,
-            allow_http: Some(false),
-            force_path_style: Some(false),
-            request_timeout: Some(HumanDuration::secs(30)),
-            retries: Some(3),
+            endpoint: default.endpoint,
+            region: default.region,
+            allow_http: default.allow_http,
+            force_path_style: default.force_path_style,
+            request_timeout: Some(HumanDuration(default.request_timeout)),
+            connect_timeout: Some(HumanDuration(default.connect_timeout)),
+            patience: Some(HumanDuration(default.patience)),
+            flush: Some(default.flush),
+            metadata_cache: Some(HumanBytes(default.metadata_cache_bytes as u64)),
+            index_cache: Some(HumanBytes(default.index_cache_bytes as u64)),
         }
     }
 }

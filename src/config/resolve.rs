@@ -6,7 +6,7 @@ use super::layers::{Layer, dict_of};
 use super::origin::{Origins, join};
 use super::raw;
 use figment::Figment;
-use figment::error::Kind;
+use figment::error::{Actual, Kind};
 use figment::value::{Dict, Value};
 
 /// Parts of the global tree that a repository inherits key by key under their own names.
@@ -137,7 +137,20 @@ fn describe(error: &figment::Error) -> String {
             Some(meant) => format!("{found:?} is not one of {}; did you mean {meant:?}?", known.join(", ")),
             None => format!("{found:?} is not one of {}", known.join(", ")),
         },
-        Kind::InvalidType(found, expected) => format!("found {found}, expected {expected}"),
+        Kind::InvalidType(found, expected) => format!("{} stands where {expected} is expected", shown(found)),
+        other => other.to_string(),
+    }
+}
+
+fn shown(found: &Actual) -> String {
+    match found {
+        Actual::Unsigned(number) => format!("the number {number}"),
+        Actual::Signed(number) => format!("the number {number}"),
+        Actual::Float(number) => format!("the number {number}"),
+        Actual::Str(text) => format!("the text {text:?}"),
+        Actual::Bool(truth) => truth.to_string(),
+        Actual::Seq => "a list".to_owned(),
+        Actual::Map => "a table".to_owned(),
         other => other.to_string(),
     }
 }

@@ -1,7 +1,8 @@
 //! What may be relied on: every value present, within its range, and of a type that cannot hold a wrong one.
 
-use super::values::{Gate, LogFormat, LogLevel, PassName, RepositoryName, RepositoryUri, Secret};
+use super::values::{Gate, LogFormat, LogLevel, PassName, RepositoryName, Secret};
 use crate::runtime::schedule::{Schedule, WindowSchedule};
+use crate::store::{RepoUri, StoreSettings};
 use crate::{Error, Result};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -71,11 +72,13 @@ pub struct RepositorySettings {
     /// Short name, for labels and logs.
     pub name: RepositoryName,
     /// Where it lies.
-    pub uri: RepositoryUri,
+    pub uri: RepoUri,
     /// Between two looks at it, before jitter.
     pub interval: Duration,
     /// How long a sidecar is left to its writer.
     pub grace: Duration,
+    /// How long a sidecar whose tables never moved is left to its writer when no window is open.
+    pub idle_grace: Duration,
     /// Whether a roll back may close the gate (native repositories only).
     pub gate: Gate,
     /// Whether drift that changes no content is published without asking.
@@ -86,7 +89,7 @@ pub struct RepositorySettings {
     pub windows: Vec<WindowSchedule>,
     /// What is done, and how much of it at once. Every pass is there.
     pub passes: BTreeMap<PassName, PassSettings>,
-    /// How its store is reached.
+    /// How its store is reached; without credentials, which its client takes from the environment.
     pub store: StoreSettings,
 }
 
@@ -108,23 +111,6 @@ pub struct PassSettings {
     pub concurrency: NonZeroUsize,
     /// An activation that takes longer is given up and begun again later.
     pub timeout: Duration,
-}
-
-/// How a store is reached. Credentials are not here: the store's client takes them from the environment.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoreSettings {
-    /// Instead of the provider's own address: `https://host[:port]`.
-    pub endpoint: Option<String>,
-    /// The bucket's region.
-    pub region: Option<String>,
-    /// Whether an endpoint without TLS is accepted.
-    pub allow_http: bool,
-    /// `https://host/bucket` instead of `https://bucket.host`.
-    pub force_path_style: bool,
-    /// How long one request may take.
-    pub request_timeout: Duration,
-    /// How often a request is repeated after a failure that may pass.
-    pub retries: u32,
 }
 
 /// Where a bearer token is found.

@@ -77,61 +77,41 @@ impl fmt::Display for RepositoryName {
     }
 }
 
-/// The root of a repository: `s3://bucket/prefix`, `file:///dir` or an absolute path. Without a trailing `/`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(transparent)]
-pub struct RepositoryUri(String);
+/// A number of bytes as people write it: `"512KiB"`, `"64MiB"`, `"1GiB"`, or plain bytes as `"4096B"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct HumanBytes(pub u64);
 
-impl RepositoryUri {
-    /// Checks scheme and shape. A URI with credentials or a query is refused: secrets come from the environment.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let trimmed = text.trim_end_matches('/');
-        if trimmed.starts_with('/') && !trimmed.contains('\0') {
-            return Ok(Self(trimmed.to_owned()));
-        }
-        let url =
-            url::Url::parse(trimmed).map_err(|_| wrong_uri("it is neither an absolute path nor a URI"))?;
-        if !url.username().is_empty() || url.password().is_some() {
-            return Err(wrong_uri("it must not hold credentials; give them in the environment (AWS_*)"));
-        }
-        if url.query().is_some() || url.fragment().is_some() {
-            return Err(wrong_uri("it must not have a query ('?') or a fragment ('#')"));
-        }
-        match (url.scheme(), url.host_str()) {
-            ("file", None) if url.path() != "/" => Ok(Self(trimmed.to_owned())),
-            ("s3" | "gs" | "az", Some(_)) => Ok(Self(trimmed.to_owned())),
-            ("s3" | "gs" | "az" | "file", _) => Err(wrong_uri("it names no bucket or directory")),
-            (scheme, _) => Err(wrong_uri(&format!("scheme {scheme:?} is not s3, gs, az or file"))),
-        }
-    }
+/// Largest first, so that a size is shown in the largest unit that divides it.
+const BYTE_UNITS: [(&str, u32); 4] = [("GiB", 30), ("MiB", 20), ("KiB", 10), ("B", 0)];
 
-    /// The URI without a trailing `/`.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-/// Says what is wrong without repeating the URI, which might hold a secret.
-fn wrong_uri(rule: &str) -> String {
-    format!("not the root of a repository: {rule}")
-}
-
-impl fmt::Display for RepositoryUri {
+impl fmt::Display for HumanBytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        let fits = |shift: u32| self.0 > 0 && self.0.trailing_zeros() >= shift;
+        let (unit, shift) = BYTE_UNITS.into_iter().find(|(_, shift)| fits(*shift)).unwrap_or(("B", 0));
+        write!(f, "{}{unit}", self.0 >> shift)
     }
 }
 
-impl FromStr for RepositoryUri {
+impl FromStr for HumanBytes {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        Self::parse(text)
+        let wrong = || format!("{text:?} is not a size such as \"64MiB\"");
+        let unit = BYTE_UNITS.into_iter().find_map(|(unit, shift)| Some((text.strip_suffix(unit)?, shift)));
+        let (number, shift) = unit.ok_or_else(wrong)?;
+        let number: u64 = number.trim().parse().map_err(|_| wrong())?;
+        number.checked_mul(1 << shift).map(Self).ok_or_else(wrong)
     }
 }
 
-impl<'de> Deserialize<'de> for RepositoryUri {
+impl Serialize for HumanBytes {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for HumanBytes {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_str(Parsed("a repository URI", std::marker::PhantomData))
+        deserializer.deserialize_str(Parsed("a size such as \"64MiB\"", std::marker::PhantomData))
     }
 }
 
@@ -282,26 +262,16 @@ mod tests {
     }
 
     #[test]
-    fn a_repository_root_is_an_absolute_place_without_secrets() {
-        for (text, kept) in [
-            ("s3://bucket/graphs/orders/", "s3://bucket/graphs/orders"),
-            ("s3://bucket", "s3://bucket"),
-            ("/var/lib/graph/", "/var/lib/graph"),
-            ("file:///var/lib/graph", "file:///var/lib/graph"),
-        ] {
-            assert_eq!(RepositoryUri::parse(text).unwrap().as_str(), kept);
-        }
-        for bad in
-            ["", "/", "orders", "./orders", "s3://", "file:///", "http://host/x", "s3://b/p?versionId=1"]
+    fn a_size_reads_back_as_it_is_shown() {
+        for (text, bytes) in
+            [("64MiB", 64 << 20), ("1GiB", 1 << 30), ("1536KiB", 1536 << 10), ("5B", 5), ("0B", 0)]
         {
-            assert!(RepositoryUri::parse(bad).is_err(), "{bad:?}");
+            assert_eq!(text.parse(), Ok(HumanBytes(bytes)));
+            assert_eq!(HumanBytes(bytes).to_string(), text);
         }
-    }
-
-    #[test]
-    fn a_refused_uri_does_not_repeat_its_password() {
-        let refused = RepositoryUri::parse("s3://key:hunter2@bucket/x").unwrap_err();
-        assert!(refused.contains("credentials") && !refused.contains("hunter2"), "{refused}");
+        for bad in ["", "64", "64MB", "-1B", "MiB", "99999999999GiB"] {
+            assert!(bad.parse::<HumanBytes>().is_err(), "{bad:?}");
+        }
     }
 
     #[test]
