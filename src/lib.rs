@@ -32,8 +32,14 @@ pub mod model;
 pub mod passes;
 
 #[cfg(feature = "engine")]
+pub mod config;
+#[cfg(feature = "engine")]
 pub mod repo;
 #[cfg(feature = "engine")]
+pub mod runtime;
+#[cfg(feature = "engine")]
 pub mod store;
+#[cfg(feature = "engine")]
+pub mod telemetry;
 
 pub use error::{Error, Kind, Result};
