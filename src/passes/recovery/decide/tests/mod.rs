@@ -3,9 +3,11 @@
 
 mod commits;
 mod company;
+mod crashes;
 mod first_rows;
 mod maintenance;
 mod merges;
+mod properties;
 mod schema;
 mod shown;
 mod timing;
