@@ -47,16 +47,13 @@ const FEW_BEGINNINGS: [&str; 3] = ["5", "5 Append@5", "5 Update@5#A"];
 const FEW: [&str; 8] =
     ["Append@5", "Append@5#A", "Update", "Overwrite@5", "CreateIndex", "Restore(5)", "Restore(4)", "?"];
 
-/// Every kind and format, merges confirmed or not, deletes committed at once or not; no pins yet.
-fn writers(name: &str) -> Vec<(Wreck, fn(Wreck) -> Wreck)> {
-    let plain: fn(Wreck) -> Wreck = |wreck| wreck;
-    let mut all: Vec<(Wreck, fn(Wreck) -> Wreck)> =
-        WriterKind::ALL.into_iter().map(|kind| (of_kind(kind, name), plain)).collect();
-    all.push((merge(name).v1(), plain));
-    all.push((merge(name), |wreck| wreck.confirmed(6)));
-    all.push((merge(name), |wreck| wreck.confirmed(7)));
-    all.push((mutation(name), |wreck| wreck.promising(7)));
-    all
+/// Every kind and format, merges confirmed or not, deletes committed at once or not, each with a pin on Person.
+fn writers() -> Vec<Wreck> {
+    let pinned = |kind: WriterKind| of_kind(kind, "A").pin("Person", 5);
+    let merge = || pinned(WriterKind::BranchMerge);
+    let special =
+        [merge().v1(), merge().confirmed(6), merge().confirmed(7), pinned(WriterKind::Mutation).promising(7)];
+    WriterKind::ALL.into_iter().map(pinned).chain(special).collect()
 }
 
 fn pin_at<'a>(sidecar: &'a Sidecar, at: &TableRef) -> Option<&'a Pin> {
@@ -228,8 +225,7 @@ fn check_all_pins(world: &World, decision: &Decision, claim: &Claim) {
 /// Every world of one claim on one table.
 fn one_table(mut each: impl FnMut(World)) {
     for history in histories(&BEGINNINGS, &ALPHABET, 2) {
-        for (wreck, last) in writers("A") {
-            let wreck = last(wreck.clone().pin("Person", 5));
+        for wreck in writers() {
             each(lone(wreck.clone(), &history));
             if history.contains("Restore") {
                 each(lone(wreck, &format!("{history} =")));
