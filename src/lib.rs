@@ -32,6 +32,8 @@ pub mod model;
 pub mod passes;
 
 #[cfg(feature = "engine")]
+pub mod repo;
+#[cfg(feature = "engine")]
 pub mod store;
 
 pub use error::{Error, Kind, Result};

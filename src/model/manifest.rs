@@ -49,6 +49,27 @@ pub struct Entry {
     pub metadata: String,
 }
 
+/// The JSON about a version's manifest file that a `table_version` row carries. Readers use the tag only, as part of a
+/// cache key; nulls are written, not left out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VersionMetadata {
+    /// Path in the store, without a leading `/`.
+    pub manifest_path: String,
+    /// Bytes.
+    pub manifest_size: Option<u64>,
+    /// The store's tag.
+    pub e_tag: Option<String>,
+    /// Lance's name of the scheme, `V2`.
+    pub naming_scheme: Option<String>,
+}
+
+impl VersionMetadata {
+    /// Compact JSON, fields in the order of declaration.
+    pub fn to_json(&self) -> String {
+        json_text(self)
+    }
+}
+
 /// A commit of the graph's history.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GraphCommit {
@@ -80,6 +101,11 @@ pub struct Marker {
     pub verdict: Verdict,
     /// The recovery's commit in the graph's history; the audit row joins on it.
     pub graph_commit_id: String,
+    /// The version of `__manifest` that carries the marker: its publish is fenced to it.
+    pub manifest_version: Version,
+    /// Merges: the head of the merged branch, second parent of the commit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub merged_parent: Option<String>,
     /// Microseconds since the epoch, the recoverer's clock; the audit row carries the same.
     pub created_at: i64,
     /// What happened to each table.
@@ -369,9 +395,13 @@ impl ManifestState {
         for change in &publish.changes {
             rows.extend(self.row_for(change, publish)?);
         }
-        rows.extend(publish.markers.iter().map(|(operation, marker)| marker_row(operation, marker)));
+        let made = read_version.next();
+        let marked = |(operation, marker): (_, &Marker)| {
+            marker_row(operation, &Marker { manifest_version: made, ..marker.clone() })
+        };
+        rows.extend(publish.markers.iter().map(marked));
         if inline_lineage {
-            rows.extend(self.lineage_rows(&publish.commits, branch, read_version.next()));
+            rows.extend(self.lineage_rows(&publish.commits, branch, made));
         }
         let mut ids: BTreeSet<&String> = self.commits.keys().collect();
         match rows.iter().map(|row| &row.object_id).find(|id| !ids.insert(id)) {

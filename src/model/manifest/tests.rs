@@ -103,6 +103,8 @@ fn marker() -> Marker {
     Marker {
         verdict: Verdict::RollBack,
         graph_commit_id: "01JZ0A4B7K3W9E2Y6H8D1S5G0T".into(),
+        manifest_version: Version(31),
+        merged_parent: None,
         created_at: 1_750_000_000_000_000,
         outcomes: vec![TableOutcome {
             table_key: person(),
@@ -285,7 +287,7 @@ mod markers {
             written.metadata.as_deref(),
             Some(concat!(
                 r#"{"verdict":"roll_back","graph_commit_id":"01JZ0A4B7K3W9E2Y6H8D1S5G0T","#,
-                r#""created_at":1750000000000000,"outcomes":"#,
+                r#""manifest_version":31,"created_at":1750000000000000,"outcomes":"#,
                 r#"[{"table_key":"node:Person","from_version":7,"to_version":5}]}"#
             ))
         );
@@ -293,6 +295,16 @@ mod markers {
         assert_eq!(state.marker(&operation()), None);
         state.absorb(rows).unwrap();
         assert_eq!(state.marker(&operation()), Some(&marker()));
+    }
+
+    #[test]
+    fn a_marker_carries_the_version_that_its_publish_makes() {
+        let early = Marker { manifest_version: Version(1), merged_parent: Some("source".into()), ..marker() };
+        let settling = Publish { markers: BTreeMap::from([(operation(), early.clone())]), ..settling() };
+        let mut state = at_five();
+        state.absorb(rows(&at_five(), &settling).unwrap()).unwrap();
+        let written = Marker { manifest_version: Version(31), ..early };
+        assert_eq!(state.marker(&operation()), Some(&written));
     }
 
     #[test]

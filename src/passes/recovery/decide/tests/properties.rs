@@ -307,12 +307,7 @@ fn a_marker_and_an_orphan_never_move_a_table() {
     one_table(|mut world| {
         world.0.claims[0].branch = BranchSeen::Younger;
         assert_eq!(world.verdicts(), ["A discard_orphan"]);
-        world.0.claims[0].marker = Some(crate::model::manifest::Marker {
-            verdict: Verdict::RollBack,
-            graph_commit_id: String::new(),
-            created_at: 0,
-            outcomes: Vec::new(),
-        });
+        world.0.claims[0].marker = Some(marker(Verdict::RollBack));
         assert_eq!(world.verdicts(), ["A finish"]);
     });
 }

@@ -90,6 +90,18 @@ fn step(word: &str, version: Version) -> Step {
     }
 }
 
+/// The marker of a recovery that ended so.
+pub fn marker(verdict: Verdict) -> Marker {
+    Marker {
+        verdict,
+        graph_commit_id: String::new(),
+        manifest_version: Version(1),
+        merged_parent: None,
+        created_at: 0,
+        outcomes: Vec::new(),
+    }
+}
+
 /// A claim under construction. Its methods describe what differs from a lone, quiet, readable sidecar of format 2 on main.
 #[derive(Clone)]
 pub struct Wreck(pub Claim);
@@ -205,8 +217,7 @@ impl Wreck {
     }
 
     pub fn settled(mut self, verdict: Verdict) -> Self {
-        self.0.marker =
-            Some(Marker { verdict, graph_commit_id: String::new(), created_at: 0, outcomes: Vec::new() });
+        self.0.marker = Some(marker(verdict));
         self
     }
 

@@ -1,0 +1,49 @@
+# make demo    see Outrigger mend a wrecked repository
+# make test    everything that is tested without a network
+# Both do all the set-up themselves, and are quiet about it the second time.
+
+# One target directory for all checkouts: Lance is built once.
+export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/outrigger/target
+
+NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
+
+.PHONY: demo test setup fmt clippy doc bench check clean-s3
+
+demo: setup-build
+	cargo run --quiet -- demo
+
+test: setup
+ifdef NEXTEST
+	cargo nextest run
+	cargo test --quiet --doc
+else
+	cargo test
+endif
+
+fmt:
+	cargo fmt --check
+
+clippy: setup-build
+	cargo clippy --all-targets -- -D warnings
+
+doc: setup-build
+	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
+
+bench: setup
+	cargo bench
+
+# Models and decisions alone: no Lance, seconds.
+check:
+	cargo test --no-default-features --lib
+
+setup: setup-build setup-s3
+
+.PHONY: setup-build setup-s3
+setup-build:
+	@scripts/setup-protoc
+
+setup-s3:
+	@scripts/setup-s3-server
+
+clean-s3:
+	rm -rf "$(CARGO_TARGET_DIR)/ministack"

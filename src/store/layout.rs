@@ -1,0 +1,276 @@
+//! Every object that Outrigger names itself, in both directions: what it is from its name, and its name from what it is.
+//!
+//! All control objects lie flat under `__recovery/`, so one list shows them all. The engines read every direct child that
+//! ends in `.json` as a writer's sidecar and ignore the rest; so nothing of ours ends in `.json`.
+//!
+//! | name under `__recovery/` | what | written by |
+//! |---|---|---|
+//! | `<ULID>.json` | a writer's intent (sidecar) | writers |
+//! | `<stem>.json.quarantined` | a sidecar that a person took out of the engines' sight | `sidecars quarantine` |
+//! | `<operation>.fence`, `<operation>.fence.closed` | fence record: armed, closed | recovery |
+//! | `beat.<operation>` | a native writer's heartbeat | native writers |
+//! | `lease.<20 digits>`, `lease.beat` | leader lease: create-only chain, heartbeat | the runtime |
+//! | `gate.<20 digits>` | writers' gate: create-only chain | recovery and native writers |
+//! | `window.<ULID>` | a manual window | `window open` |
+
+use super::uri::Key;
+use crate::model::OperationId;
+
+/// The folder of all control objects.
+pub const RECOVERY_DIR: &str = "__recovery";
+
+/// What a root-relative name stands for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum ControlObject {
+    /// A writer's intent under its operation's id.
+    Sidecar(OperationId),
+    /// A `.json` child whose stem is no operation id. Engines read it as a sidecar; we hold and name it.
+    OddSidecar(String),
+    /// A sidecar under a name that engines ignore; the stem that it had.
+    Quarantined(String),
+    /// The armed fence record of an operation: work, even without a sidecar.
+    Fence(OperationId),
+    /// The closed fence record of an operation.
+    FenceClosed(OperationId),
+    /// The heartbeat of a native writer.
+    Beat(OperationId),
+    /// State n of the leader lease; the highest number is the state.
+    Lease(u64),
+    /// The heartbeat of the lease's holder.
+    LeaseBeat,
+    /// State n of the writers' gate; the highest number is the state.
+    Gate(u64),
+    /// A manual window.
+    Window(OperationId),
+    /// One of a graph's three schema contract files, final or staged.
+    Schema {
+        /// Which of the three.
+        file: SchemaFile,
+        /// Whether this is the `.staging` name that a crashed schema apply leaves.
+        staged: bool,
+    },
+    /// A dataset that every graph keeps beside its tables.
+    System(SystemDataset),
+    /// Any other name, root-relative. Left untouched.
+    Unknown(String),
+}
+
+/// The three schema contract files, in the order in which a schema apply promotes them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SchemaFile {
+    /// `_schema.pg`: the accepted schema source.
+    Source,
+    /// `_schema.ir.json`: the compiled schema.
+    Ir,
+    /// `__schema_state.json`: hash record of the compiled schema.
+    State,
+}
+
+impl SchemaFile {
+    /// All three, in promotion order.
+    pub const ALL: [Self; 3] = [Self::Source, Self::Ir, Self::State];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Source => "_schema.pg",
+            Self::Ir => "_schema.ir.json",
+            Self::State => "__schema_state.json",
+        }
+    }
+}
+
+/// Datasets that a graph keeps beside its tables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SystemDataset {
+    /// `__manifest`: the pins of all tables.
+    Manifest,
+    /// `_graph_commits.lance`: lineage, graph-v3 only.
+    Commits,
+    /// `_graph_commit_actors.lance`: who committed, graph-v3 only.
+    Actors,
+    /// `_graph_commit_recoveries.lance`: the audit of recoveries.
+    Recoveries,
+}
+
+impl SystemDataset {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Manifest, Self::Commits, Self::Actors, Self::Recoveries];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Manifest => "__manifest",
+            Self::Commits => "_graph_commits.lance",
+            Self::Actors => "_graph_commit_actors.lance",
+            Self::Recoveries => "_graph_commit_recoveries.lance",
+        }
+    }
+
+    /// The dataset's root-relative key.
+    pub fn key(self) -> Key {
+        ControlObject::System(self).key()
+    }
+}
+
+/// The folder of all control objects as a key.
+pub fn recovery_dir() -> Key {
+    Key::parse(RECOVERY_DIR).expect("a constant name is a key")
+}
+
+impl ControlObject {
+    /// What a root-relative name stands for.
+    pub fn parse(name: &str) -> Self {
+        let known = match name.strip_prefix(RECOVERY_DIR).and_then(|rest| rest.strip_prefix('/')) {
+            Some(child) => Self::parse_recovery(child),
+            None => Self::parse_root(name),
+        };
+        known.unwrap_or_else(|| Self::Unknown(name.to_owned()))
+    }
+
+    fn parse_recovery(child: &str) -> Option<Self> {
+        if child.contains('/') {
+            return None;
+        }
+        if let Some(stem) = child.strip_suffix(".json") {
+            return Some(match operation(stem) {
+                Some(id) => Self::Sidecar(id),
+                None => Self::OddSidecar(stem.to_owned()),
+            });
+        }
+        if let Some(stem) = child.strip_suffix(".json.quarantined") {
+            return Some(Self::Quarantined(stem.to_owned()));
+        }
+        if let Some(id) = child.strip_suffix(".fence.closed") {
+            return operation(id).map(Self::FenceClosed);
+        }
+        if let Some(id) = child.strip_suffix(".fence") {
+            return operation(id).map(Self::Fence);
+        }
+        match child.split_once('.')? {
+            ("lease", "beat") => Some(Self::LeaseBeat),
+            ("lease", n) => chain_number(n).map(Self::Lease),
+            ("gate", n) => chain_number(n).map(Self::Gate),
+            ("beat", id) => operation(id).map(Self::Beat),
+            ("window", id) => operation(id).map(Self::Window),
+            _ => None,
+        }
+    }
+
+    fn parse_root(name: &str) -> Option<Self> {
+        if let Some(dataset) = SystemDataset::ALL.into_iter().find(|dataset| dataset.name() == name) {
+            return Some(Self::System(dataset));
+        }
+        let (plain, staged) = match name.strip_suffix(".staging") {
+            Some(plain) => (plain, true),
+            None => (name, false),
+        };
+        let file = SchemaFile::ALL.into_iter().find(|file| file.name() == plain)?;
+        Some(Self::Schema { file, staged })
+    }
+
+    /// The root-relative name; the inverse of [`ControlObject::parse`].
+    pub fn name(&self) -> String {
+        let child = match self {
+            Self::Sidecar(id) => format!("{id}.json"),
+            Self::OddSidecar(stem) => format!("{stem}.json"),
+            Self::Quarantined(stem) => format!("{stem}.json.quarantined"),
+            Self::Fence(id) => format!("{id}.fence"),
+            Self::FenceClosed(id) => format!("{id}.fence.closed"),
+            Self::Beat(id) => format!("beat.{id}"),
+            Self::Lease(n) => format!("lease.{n:020}"),
+            Self::LeaseBeat => "lease.beat".to_owned(),
+            Self::Gate(n) => format!("gate.{n:020}"),
+            Self::Window(id) => format!("window.{id}"),
+            Self::Schema { file, staged: true } => return format!("{}.staging", file.name()),
+            Self::Schema { file, staged: false } => return file.name().to_owned(),
+            Self::System(dataset) => return dataset.name().to_owned(),
+            Self::Unknown(name) => return name.clone(),
+        };
+        format!("{RECOVERY_DIR}/{child}")
+    }
+
+    /// The name as a key.
+    ///
+    /// # Panics
+    /// On a stem or unknown name that is no key; take the listed key instead.
+    pub fn key(&self) -> Key {
+        Key::parse(&self.name()).expect("names of control objects are keys")
+    }
+}
+
+fn operation(text: &str) -> Option<OperationId> {
+    OperationId::parse(text).ok()
+}
+
+/// Exactly twenty digits, so that names sort as numbers do.
+fn chain_number(digits: &str) -> Option<u64> {
+    let plain = digits.len() == 20 && digits.bytes().all(|b| b.is_ascii_digit());
+    plain.then(|| digits.parse().ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "01JZ0A3V9Q6T1F4C8R2M5N7P0X";
+
+    fn id() -> OperationId {
+        OperationId::parse(ID).unwrap()
+    }
+
+    fn samples() -> Vec<(ControlObject, String)> {
+        use ControlObject::*;
+        let below = |child: &str| format!("__recovery/{child}");
+        vec![
+            (Sidecar(id()), below(&format!("{ID}.json"))),
+            (OddSidecar("not-a-ulid".into()), below("not-a-ulid.json")),
+            (Quarantined(ID.into()), below(&format!("{ID}.json.quarantined"))),
+            (Fence(id()), below(&format!("{ID}.fence"))),
+            (FenceClosed(id()), below(&format!("{ID}.fence.closed"))),
+            (Beat(id()), below(&format!("beat.{ID}"))),
+            (Lease(7), below("lease.00000000000000000007")),
+            (Lease(u64::MAX), below("lease.18446744073709551615")),
+            (LeaseBeat, below("lease.beat")),
+            (Gate(1), below("gate.00000000000000000001")),
+            (Window(id()), below(&format!("window.{ID}"))),
+            (Schema { file: SchemaFile::Source, staged: false }, "_schema.pg".into()),
+            (Schema { file: SchemaFile::Ir, staged: true }, "_schema.ir.json.staging".into()),
+            (Schema { file: SchemaFile::State, staged: true }, "__schema_state.json.staging".into()),
+            (System(SystemDataset::Manifest), "__manifest".into()),
+            (System(SystemDataset::Recoveries), "_graph_commit_recoveries.lance".into()),
+            (Unknown("nodes/40d76f1f51639ec0".into()), "nodes/40d76f1f51639ec0".into()),
+        ]
+    }
+
+    #[test]
+    fn every_name_translates_both_ways() {
+        for (object, name) in samples() {
+            assert_eq!(object.name(), name);
+            assert_eq!(ControlObject::parse(&name), object, "{name}");
+        }
+    }
+
+    #[test]
+    fn nothing_of_ours_looks_like_a_sidecar_to_an_engine() {
+        for (object, name) in samples() {
+            let sidecar = matches!(object, ControlObject::Sidecar(_) | ControlObject::OddSidecar(_));
+            assert_eq!(name.starts_with("__recovery/") && name.ends_with(".json"), sidecar, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_nearly_right_is_unknown() {
+        for name in [
+            "__recovery/lease.7",
+            "__recovery/lease.99999999999999999999",
+            "__recovery/lease.+0000000000000000007",
+            "__recovery/gate.beat",
+            "__recovery/x.fence",
+            "__recovery/sub/01JZ0A3V9Q6T1F4C8R2M5N7P0X.json",
+            "__recovery",
+            "_schema.pg.staging.staging",
+            "__manifest/",
+        ] {
+            assert_eq!(ControlObject::parse(name), ControlObject::Unknown(name.into()));
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! Faults to hand to a store.
+
+use super::repos::Sleepless;
+use async_trait::async_trait;
+use object_store::{Error, Result};
+use outrigger::store::{Call, Fault, Verb};
+use std::sync::Mutex;
+use std::time::Duration;
+
+/// What a fault says.
+type Answer = fn() -> Error;
+
+/// 503 as S3 words it.
+pub fn slow_down() -> Error {
+    Error::Generic {
+        store: "S3",
+        source: "Server returned non-2xx status code: 503 Service Unavailable: <Error><Code>SlowDown</Code>\
+                 <Message>Please reduce your request rate.</Message></Error>"
+            .into(),
+    }
+}
+
+/// 409 as `object_store` passes it on.
+pub fn conflict_409() -> Error {
+    Error::AlreadyExists {
+        path: String::new(),
+        source: "status code: 409 Conflict: ConditionalRequestConflict".into(),
+    }
+}
+
+/// A write to a full disk.
+pub fn no_space() -> Error {
+    Error::Generic { store: "disk", source: Box::new(std::io::Error::from(std::io::ErrorKind::StorageFull)) }
+}
+
+/// 403 as S3 words it.
+pub fn denied() -> Error {
+    Error::PermissionDenied {
+        path: String::new(),
+        source: "status code: 403 Forbidden: <Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>".into(),
+    }
+}
+
+/// An answer that did not arrive.
+pub fn lost() -> Error {
+    Error::Generic {
+        store: "S3",
+        source: Box::new(std::io::Error::from(std::io::ErrorKind::ConnectionReset)),
+    }
+}
+
+/// Breaks the next `times` calls of one kind, before or after the store does them. Remembers all calls.
+#[derive(Debug)]
+pub struct Breaks {
+    verbs: Vec<Verb>,
+    after: bool,
+    answer: Answer,
+    times: Mutex<usize>,
+    seen: Mutex<Vec<Call>>,
+}
+
+impl Breaks {
+    /// The store never hears of the next `times` calls.
+    pub fn before(verbs: &[Verb], times: usize, answer: Answer) -> Self {
+        Self { verbs: verbs.to_vec(), after: false, answer, times: Mutex::new(times), seen: Mutex::default() }
+    }
+
+    /// The store does the next `times` calls, the caller learns something else.
+    pub fn after(verbs: &[Verb], times: usize, answer: Answer) -> Self {
+        Self { after: true, ..Self::before(verbs, times, answer) }
+    }
+
+    /// Breaks nothing, only watches.
+    pub fn watching() -> Self {
+        Self::before(&[], 0, lost)
+    }
+
+    /// All calls up to now.
+    pub fn seen(&self) -> Vec<Call> {
+        self.seen.lock().unwrap().clone()
+    }
+
+    fn strike(&self, call: &Call) -> Result<()> {
+        let mut times = self.times.lock().unwrap();
+        if *times == 0 || !self.verbs.contains(&call.verb) {
+            return Ok(());
+        }
+        *times -= 1;
+        Err((self.answer)())
+    }
+}
+
+#[async_trait]
+impl Fault for Breaks {
+    async fn before(&self, call: &Call) -> Result<()> {
+        self.seen.lock().unwrap().push(call.clone());
+        if self.after { Ok(()) } else { self.strike(call) }
+    }
+
+    async fn after(&self, call: &Call) -> Result<()> {
+        if self.after { self.strike(call) } else { Ok(()) }
+    }
+}
+
+/// 503 to everything until its length has passed.
+#[derive(Debug)]
+pub struct Outage {
+    /// The time that passes.
+    pub time: Sleepless,
+    /// When it ends.
+    pub length: Duration,
+}
+
+#[async_trait]
+impl Fault for Outage {
+    async fn before(&self, _: &Call) -> Result<()> {
+        if self.time.slept() < self.length { Err(slow_down()) } else { Ok(()) }
+    }
+}

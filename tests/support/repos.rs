@@ -1,0 +1,114 @@
+//! Stores to test on.
+
+use super::ministack;
+use outrigger::store::{Credentials, Fault, Host, RepoUri, Store, StoreParts, StoreSettings};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// A store with what keeps it alive.
+pub struct TestStore {
+    /// The store.
+    pub store: Store,
+    /// The address, to open it once more.
+    pub uri: RepoUri,
+    /// The settings, to open it once more.
+    pub settings: StoreSettings,
+    dir: Option<tempfile::TempDir>,
+}
+
+impl std::ops::Deref for TestStore {
+    type Target = Store;
+    fn deref(&self) -> &Store {
+        &self.store
+    }
+}
+
+impl TestStore {
+    /// Another store of the same place.
+    pub fn of(store: Store, place: &Self) -> Self {
+        Self { store, uri: place.uri.clone(), settings: place.settings.clone(), dir: None }
+    }
+
+    /// The directory, on disk.
+    pub fn dir(&self) -> &std::path::Path {
+        self.dir.as_ref().expect("a repository on disk").path()
+    }
+
+    /// The same place through a new store with other parts.
+    pub async fn reopen(&self, parts: StoreParts) -> Store {
+        Store::open(&self.uri, &self.settings, parts).await.unwrap()
+    }
+}
+
+/// Real time and chance, and a fault.
+pub fn faulty(fault: Arc<dyn Fault>) -> StoreParts {
+    StoreParts { fault: Some(fault), ..StoreParts::real() }
+}
+
+/// Time that passes only by sleeping, so that a minute of failures takes no time.
+#[derive(Debug, Clone, Default)]
+pub struct Sleepless(Arc<Mutex<Duration>>);
+
+impl Sleepless {
+    /// How much was slept up to now.
+    pub fn slept(&self) -> Duration {
+        *self.0.lock().unwrap()
+    }
+
+    /// A host on this time; its chance always takes the longest delay.
+    pub fn host(&self) -> Host {
+        let (clock, sleeper) = (self.clone(), self.clone());
+        let sleep = move |delay| {
+            *sleeper.0.lock().unwrap() += delay;
+            Box::pin(std::future::ready(())) as _
+        };
+        Host::real().with_uptime(move || clock.slept()).with_chance(|| 1.0).with_sleep(sleep)
+    }
+
+    /// Lets time pass.
+    pub fn pass(&self, time: Duration) {
+        *self.0.lock().unwrap() += time;
+    }
+}
+
+/// A store in a new temporary directory.
+pub async fn on_disk(parts: StoreParts) -> TestStore {
+    let dir = tempfile::tempdir().unwrap();
+    let uri = RepoUri::parse(dir.path().join("graph").to_str().unwrap()).unwrap();
+    open(uri, StoreSettings::default(), parts, Some(dir)).await
+}
+
+/// A store in memory.
+pub async fn in_memory(parts: StoreParts) -> TestStore {
+    open(RepoUri::memory("graph"), StoreSettings::default(), parts, None).await
+}
+
+/// A store in a new bucket of a real S3 server.
+pub async fn on_s3(parts: StoreParts) -> TestStore {
+    let uri = RepoUri::parse(&format!("s3://{}/graphs/one", ministack::server().bucket())).unwrap();
+    open(uri, s3_settings(), parts, None).await
+}
+
+/// How to reach the S3 server of this process.
+pub fn s3_settings() -> StoreSettings {
+    StoreSettings {
+        endpoint: Some(ministack::server().endpoint()),
+        region: Some("us-east-1".into()),
+        credentials: Some(Credentials {
+            key_id: "test".into(),
+            secret: "test-secret".into(),
+            session_token: None,
+        }),
+        ..StoreSettings::default()
+    }
+}
+
+async fn open(
+    uri: RepoUri,
+    settings: StoreSettings,
+    parts: StoreParts,
+    dir: Option<tempfile::TempDir>,
+) -> TestStore {
+    let store = Store::open(&uri, &settings, parts).await.unwrap();
+    TestStore { store, uri, settings, dir }
+}
