@@ -24,7 +24,7 @@ pub mod uri;
 
 mod backend;
 mod clock;
-mod lance;
+mod session;
 mod trouble;
 
 pub use create::Written;
@@ -32,7 +32,7 @@ pub use host::Host;
 pub use layers::Verb;
 pub use layers::faults::{Call, Fault};
 pub use layers::meter::Requests;
-pub use layout::ControlObject;
+pub use layout::{ControlObject, SchemaFile, Stem, SystemDataset};
 pub use open::{Store, StoreParts};
 pub use ops::{ETag, Listing, Meta, Object, Removed};
 pub use settings::{Credentials, StoreSettings};

@@ -25,7 +25,7 @@ hold_everywhere!(
 
 const TABLE: &str = "nodes/40d76f1f51639ec0";
 
-fn rows(
+pub fn rows(
     values: &[i32],
 ) -> RecordBatchIterator<std::vec::IntoIter<Result<RecordBatch, arrow::error::ArrowError>>> {
     let schema = Arc::new(Schema::new(vec![Field::new("n", DataType::Int32, false)]));

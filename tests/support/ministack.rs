@@ -1,4 +1,5 @@
-//! A real S3 server, one per test process, on a free port of the loopback device.
+//! A real S3 server on the loopback device: the one that `scripts/with-s3-server` names in `OUTRIGGER_TEST_S3`, else one per
+//! test process on a free port.
 //!
 //! A shell waits beside the server for the end of its standard input, which closes when the test process ends in any way,
 //! and then stops the server gently (SIGTERM): a killed server may leave a torn object.
@@ -18,9 +19,8 @@ const POLL: Duration = Duration::from_millis(50);
 /// A running server.
 pub struct Ministack {
     address: SocketAddr,
-    _files: tempfile::TempDir,
-    /// Its standard input stays open as long as this process lives.
-    _guard: Child,
+    /// Its files and the shell beside it, whose standard input stays open as long as this process lives.
+    _own: Option<(tempfile::TempDir, Child)>,
 }
 
 /// The server of this test process, started at the first call.
@@ -39,10 +39,15 @@ impl Ministack {
         format!("http://{}", self.address)
     }
 
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// Makes a bucket that no other test uses, and returns its name.
     pub fn bucket(&self) -> String {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("bucket-{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        let name = format!("bucket-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let answer = self.ask("PUT", &format!("/{name}")).expect("the S3 server answers");
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
         name
@@ -53,7 +58,8 @@ impl Ministack {
         let address =
             TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port");
         let files = tempfile::tempdir().expect("a temporary directory");
-        let server = Self { address, _guard: spawn(address.port(), files.path()), _files: files };
+        let guard = spawn(address.port(), files.path());
+        let server = Self { address, _own: Some((files, guard)) };
         (0..READY_POLLS)
             .any(|_| {
                 std::thread::sleep(POLL);
