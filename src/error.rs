@@ -77,24 +77,31 @@ impl Error {
         text
     }
 
+    /// [`Kind::Refused`].
     pub fn refused(message: impl Into<String>) -> Self {
         Self::new(Kind::Refused, message)
     }
+    /// [`Kind::Invalid`].
     pub fn invalid(message: impl Into<String>) -> Self {
         Self::new(Kind::Invalid, message)
     }
+    /// [`Kind::Missing`].
     pub fn missing(message: impl Into<String>) -> Self {
         Self::new(Kind::Missing, message)
     }
+    /// [`Kind::Moved`].
     pub fn moved(message: impl Into<String>) -> Self {
         Self::new(Kind::Moved, message)
     }
+    /// [`Kind::Unknown`].
     pub fn unknown(message: impl Into<String>) -> Self {
         Self::new(Kind::Unknown, message)
     }
+    /// [`Kind::Corrupt`].
     pub fn corrupt(message: impl Into<String>) -> Self {
         Self::new(Kind::Corrupt, message)
     }
+    /// [`Kind::Internal`].
     pub fn internal(message: impl Into<String>) -> Self {
         Self::new(Kind::Internal, message)
     }

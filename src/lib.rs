@@ -29,7 +29,10 @@
 
 pub mod error;
 pub mod model;
+pub mod passes;
 
+#[cfg(feature = "engine")]
+pub mod repo;
 #[cfg(feature = "engine")]
 pub mod store;
 

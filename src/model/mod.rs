@@ -5,7 +5,12 @@
 //! | [`ids`] | table keys, branches, operation ids, Lance versions |
 //! | [`time`] | the two clocks: ours and the store's |
 //! | [`table_path`] | where a table of a graph lies, derived from its key |
+pub mod audit;
+pub mod fence;
+pub mod history;
 pub mod ids;
+pub mod lineage;
+pub mod manifest;
 pub mod sidecar;
 pub mod table_path;
 pub mod time;

@@ -40,6 +40,11 @@ pub(super) enum Trouble {
     Other,
 }
 
+/// What the caller of anything that ended in this error does next.
+pub(crate) fn kind_of(error: &object_store::Error) -> Kind {
+    Trouble::of(error).kind()
+}
+
 impl Trouble {
     /// Recognises an error.
     pub(super) fn of(error: &object_store::Error) -> Self {

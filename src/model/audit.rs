@@ -1,0 +1,103 @@
+//! What a recovery did, in the words of the graph's own audit table (source: docs/formats.md, "Audit").
+
+use super::ids::{TableKey, Version};
+use serde::{Deserialize, Serialize};
+
+/// What the pass decided about a sidecar. Also a metric label and the `verdict` of every report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// An earlier recovery published; its tail (audit, deletions) is finished.
+    Finish,
+    /// The commit is complete: publish it.
+    RollForward,
+    /// The commit is not complete: undo it, in a window.
+    RollBack,
+    /// The undoing is done but not published: publish it; no window is needed.
+    AlreadyUndone,
+    /// The writer, or somebody for it, has published all of it.
+    AlreadyPublished,
+    /// The writer published and somebody undid it since.
+    RolledBackSince,
+    /// No table moved.
+    NothingToDo,
+    /// The sidecar's branch is gone.
+    DiscardOrphan,
+    /// Not understood, or not ours to decide: untouched until a person looks.
+    Hold,
+}
+
+impl Verdict {
+    /// Every verdict, for zeroed metrics and exhaustive tests.
+    pub const ALL: [Self; 9] = [
+        Self::Finish,
+        Self::RollForward,
+        Self::RollBack,
+        Self::AlreadyUndone,
+        Self::AlreadyPublished,
+        Self::RolledBackSince,
+        Self::NothingToDo,
+        Self::DiscardOrphan,
+        Self::Hold,
+    ];
+
+    /// The stored and printed name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Finish => "finish",
+            Self::RollForward => "roll_forward",
+            Self::RollBack => "roll_back",
+            Self::AlreadyUndone => "already_undone",
+            Self::AlreadyPublished => "already_published",
+            Self::RolledBackSince => "rolled_back_since",
+            Self::NothingToDo => "nothing_to_do",
+            Self::DiscardOrphan => "discard_orphan",
+            Self::Hold => "hold",
+        }
+    }
+
+    /// The audit row's kind; `None` for verdicts that record nothing of their own.
+    pub fn recovery_kind(self) -> Option<RecoveryKind> {
+        match self {
+            Self::RollForward | Self::AlreadyPublished => Some(RecoveryKind::RolledForward),
+            Self::RollBack | Self::AlreadyUndone | Self::RolledBackSince | Self::NothingToDo => {
+                Some(RecoveryKind::RolledBack)
+            }
+            Self::DiscardOrphan => Some(RecoveryKind::OrphanedBranchDiscarded),
+            Self::Finish | Self::Hold => None,
+        }
+    }
+}
+
+/// The engine's three audit kinds; any other value would make its reader fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum RecoveryKind {
+    /// The operation's versions are shown.
+    RolledForward,
+    /// The operation left nothing that is shown.
+    RolledBack,
+    /// The operation's branch no longer exists.
+    OrphanedBranchDiscarded,
+}
+
+impl RecoveryKind {
+    /// The stored name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::RolledForward => "RolledForward",
+            Self::RolledBack => "RolledBack",
+            Self::OrphanedBranchDiscarded => "OrphanedBranchDiscarded",
+        }
+    }
+}
+
+/// What happened to one table, as the audit row's JSON has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableOutcome {
+    /// The table.
+    pub table_key: TableKey,
+    /// Forward: the pin before. Back: the head before the restore.
+    pub from_version: Version,
+    /// Forward: the version shown. Back: the version whose content is shown.
+    pub to_version: Version,
+}

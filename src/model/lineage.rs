@@ -1,0 +1,87 @@
+//! The graph's history as a graph of commits (source: docs/formats.md, "Commit history").
+
+use super::manifest::GraphCommit;
+use std::collections::{BTreeMap, VecDeque};
+
+/// Distance of every ancestor from a commit, itself at 0, both parents followed.
+fn distances<'a>(commits: &BTreeMap<&'a str, &'a GraphCommit>, from: &'a str) -> BTreeMap<&'a str, u64> {
+    let mut found = BTreeMap::from([(from, 0)]);
+    let mut queue = VecDeque::from([from]);
+    while let Some(id) = queue.pop_front() {
+        let distance = found[id];
+        let Some(commit) = commits.get(id) else { continue };
+        for parent in [&commit.parent, &commit.merged_parent].into_iter().flatten() {
+            if !found.contains_key(parent.as_str()) {
+                found.insert(parent, distance + 1);
+                queue.push_back(parent);
+            }
+        }
+    }
+    found
+}
+
+/// The common ancestor with the least summed distance; of equals the one with the higher manifest version.
+pub fn merge_base<'a>(
+    commits: &'a [GraphCommit],
+    source: &'a str,
+    target: &'a str,
+) -> Option<&'a GraphCommit> {
+    let by_id: BTreeMap<&str, &GraphCommit> =
+        commits.iter().map(|commit| (commit.id.as_str(), commit)).collect();
+    let (from_source, from_target) = (distances(&by_id, source), distances(&by_id, target));
+    let common = from_source.iter().filter_map(|(id, near)| {
+        let far = from_target.get(id)?;
+        Some((near + far, *by_id.get(id)?))
+    });
+    common
+        .min_by_key(|(distance, commit)| (*distance, std::cmp::Reverse(commit.manifest_version)))
+        .map(|(_, commit)| commit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Branch, Version};
+
+    fn commit(id: &str, version: u64, parents: &[&str]) -> GraphCommit {
+        let parent = |n: usize| parents.get(n).map(|id| id.to_string());
+        GraphCommit {
+            id: id.into(),
+            branch: Branch::main(),
+            manifest_version: Version(version),
+            parent: parent(0),
+            merged_parent: parent(1),
+            created_at: 0,
+            actor: None,
+        }
+    }
+
+    #[test]
+    fn the_base_is_the_nearest_common_ancestor() {
+        let history = [
+            commit("a", 1, &[]),
+            commit("b", 2, &["a"]),
+            commit("c", 3, &["b"]),
+            commit("x", 3, &["b"]),
+            commit("y", 4, &["x"]),
+        ];
+        assert_eq!(merge_base(&history, "y", "c").unwrap().id, "b");
+        assert_eq!(merge_base(&history, "b", "c").unwrap().id, "b");
+    }
+
+    #[test]
+    fn an_earlier_merge_moves_the_base() {
+        let history = [
+            commit("a", 1, &[]),
+            commit("x", 2, &["a"]),
+            commit("m", 3, &["a", "x"]),
+            commit("y", 3, &["x"]),
+        ];
+        assert_eq!(merge_base(&history, "y", "m").unwrap().id, "x");
+    }
+
+    #[test]
+    fn histories_without_a_common_commit_have_no_base() {
+        assert!(merge_base(&[commit("a", 1, &[]), commit("b", 1, &[])], "a", "b").is_none());
+    }
+}

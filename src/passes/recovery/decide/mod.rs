@@ -1,0 +1,141 @@
+//! What is right for each claim of a component, and when it may be done. Pure.
+//!
+//! First match wins (docs/recovery.md has the same table with its reasons):
+//!
+//! | # | seen | verdict |
+//! |---|---|---|
+//! | 1 | the operation's marker | finish what is left |
+//! | 2 | something that is not understood | hold |
+//! | 3 | the graph branch is gone or younger | discard orphan |
+//! | 4 | a schema change | [`schema`] |
+//! | 5 | index building or compaction, tails of maintenance only | roll forward whatever moved |
+//! | 6 | every tail complete | roll forward |
+//! | 7 | no tail, the commit is shown on every pin | already published |
+//! | 8 | no tail, on no pin | nothing to do |
+//! | 9 | shown on some pins only | hold; or roll forward, if all the others are complete |
+//! | 10 | own tail, but not ready | roll back |
+//! | 11 | content that nothing explains | hold |
+//!
+//! [`judge`] looks at one claim, [`contest`] at claims that share a table, [`timing`] says when.
+
+pub mod contest;
+pub mod judge;
+pub mod schema;
+pub mod standing;
+pub mod timing;
+
+use super::observation::{Component, TableRef};
+use crate::model::audit::Verdict;
+use crate::model::{Branch, OperationId, TableKey, Version};
+use serde::{Deserialize, Serialize};
+pub use timing::{Policy, Timing, Window};
+
+/// What to do with one table, under the condition that head and pin are still as seen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "work", rename_all = "snake_case")]
+pub enum TableWork {
+    /// Show this version.
+    Show {
+        /// The version.
+        to: Version,
+    },
+    /// Restore the pin's content as `head` + 1, accepted by the table only on exactly that head, and show it; every version
+    /// between is filled, so that nobody can show it any more.
+    Restore {
+        /// The head that was seen.
+        head: Version,
+    },
+    /// Show the head, whose content is the pin's already, and fill every version between.
+    ShowUndone {
+        /// The head that was seen.
+        head: Version,
+    },
+}
+
+/// One table of a plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TablePlan {
+    /// The lineage.
+    #[serde(flatten)]
+    pub at: TableRef,
+    /// The version that the graph must still show.
+    pub pin: Version,
+    /// The Lance branch of the shown version.
+    pub pin_branch: Branch,
+    /// What to do.
+    #[serde(flatten)]
+    pub work: TableWork,
+}
+
+impl TablePlan {
+    /// The version shown when all is done.
+    pub fn shown(&self) -> Version {
+        match self.work {
+            TableWork::Show { to } => to,
+            TableWork::Restore { head } => head.next(),
+            TableWork::ShowUndone { head } => head,
+        }
+    }
+}
+
+/// A decision about claims that are settled together.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decision {
+    /// The operations, oldest first.
+    pub operations: Vec<OperationId>,
+    /// What is right.
+    pub verdict: Verdict,
+    /// When it may be done.
+    pub timing: Timing,
+    /// Why, for people.
+    pub reason: String,
+    /// The tables to move, none for verdicts that leave them.
+    pub tables: Vec<TablePlan>,
+    /// Schema changes: the steps around the publish.
+    pub schema: Option<schema::SchemaWork>,
+    /// Tables that are not moved by us but on which the writer may still wake up: a fence record is needed.
+    pub needs_fence: bool,
+}
+
+/// A claim's judgement before timing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Judgement {
+    /// What is right.
+    pub verdict: Verdict,
+    /// Why.
+    pub reason: String,
+    /// The tables to move.
+    pub tables: Vec<TablePlan>,
+    /// Schema changes: the steps around the publish.
+    pub schema: Option<schema::SchemaWork>,
+    /// Missing lineages: the engine cannot write at all while the sidecar exists.
+    pub blocks_writers: bool,
+}
+
+impl Judgement {
+    fn plain(verdict: Verdict, reason: impl Into<String>) -> Self {
+        Self { verdict, reason: reason.into(), tables: Vec::new(), schema: None, blocks_writers: false }
+    }
+
+    fn with_tables(mut self, tables: Vec<TablePlan>) -> Self {
+        self.tables = tables;
+        self
+    }
+}
+
+/// Decides every claim of a component.
+pub fn decide(component: &Component, policy: &Policy) -> Vec<Decision> {
+    contest::resolve(component)
+        .into_iter()
+        .map(|(claims, judgement)| timing::timed(component, &claims, judgement, policy))
+        .collect()
+}
+
+/// The tables that a decision names, for reports: key, branch, version before, version after.
+pub fn table_moves(decision: &Decision) -> Vec<(TableKey, Branch, Version, Version)> {
+    let moved = |plan: &TablePlan| (plan.at.table.clone(), plan.at.branch.clone(), plan.pin, plan.shown());
+    decision.tables.iter().map(moved).collect()
+}
+
+#[cfg(test)]
+mod tests;

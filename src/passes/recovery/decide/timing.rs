@@ -1,0 +1,143 @@
+//! When a verdict may be carried out. Waiting is never what makes an act safe: it makes it unlikely to be in vain.
+
+use super::super::observation::{Component, Origin};
+use super::{Decision, Judgement};
+use crate::model::audit::Verdict;
+use crate::model::sidecar::WriterKind;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// A period in which somebody promises that no writer is active. A promise, not a proof.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Window {
+    /// The operator's word for this run.
+    Exclusive,
+    /// A window that somebody opened by hand.
+    Manual,
+    /// A window by the calendar.
+    Schedule,
+    /// The native gate, which writers obey.
+    Gate,
+}
+
+impl Window {
+    /// Whether it covers acts that the store cannot guard by a precondition (contract files, lock branch, datasets).
+    pub fn covers_unguarded_acts(self) -> bool {
+        !matches!(self, Self::Schedule)
+    }
+}
+
+/// What the operator allows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    /// How long a claim's evidence must have stood still.
+    pub grace: Duration,
+    /// Without a window, how long a sidecar whose tables never moved must have stood still.
+    pub idle_grace: Duration,
+    /// The window that is open, if one is.
+    pub window: Option<Window>,
+}
+
+impl Policy {
+    /// Default of [`Policy::grace`]: an engine's commit takes seconds, a merge with index builds may take minutes.
+    pub const GRACE: Duration = Duration::from_secs(5 * 60);
+    /// Default of [`Policy::idle_grace`].
+    pub const IDLE_GRACE: Duration = Duration::from_secs(60 * 60);
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self { grace: Self::GRACE, idle_grace: Self::IDLE_GRACE, window: None }
+    }
+}
+
+/// When.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "when", rename_all = "snake_case")]
+pub enum Timing {
+    /// The conditions are met.
+    Now,
+    /// The evidence has not stood still for long enough.
+    Grace {
+        /// How much longer, if nothing moves; `None` if the store gave no time to start from.
+        #[serde(with = "seconds")]
+        left: Option<Duration>,
+    },
+    /// It needs a window.
+    Window,
+    /// It needs a window in which even acts without a store-side condition are covered: by hand, never by the calendar.
+    ManualWindow,
+    /// It needs a person.
+    Person,
+}
+
+mod seconds {
+    use serde::{Deserialize, Deserializer, Serializer};
+    use std::time::Duration;
+
+    pub fn serialize<S: Serializer>(left: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+        match left {
+            Some(left) => serializer.serialize_u64(left.as_secs()),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+        Ok(Option::<u64>::deserialize(deserializer)?.map(Duration::from_secs))
+    }
+}
+
+/// Puts a judgement about these claims under the policy.
+pub fn timed(component: &Component, claims: &[usize], judgement: Judgement, policy: &Policy) -> Decision {
+    let members = || claims.iter().map(|index| &component.claims[*index]);
+    let quiet = members().map(|claim| claim.quiet_for).min().flatten();
+    let schema_change = members().any(|claim| claim.sidecar.kind == WriterKind::SchemaApply);
+    let timing = when(&judgement, quiet, schema_change, policy);
+    let leaves_tables =
+        matches!(judgement.verdict, Verdict::NothingToDo | Verdict::AlreadyUndone | Verdict::RolledBackSince);
+    let has_tables = members().any(|claim| !claim.sidecar.pins.is_empty());
+    let from_record = members().all(|claim| claim.origin != Origin::Sidecar);
+    let undoes = judgement.verdict == Verdict::RollBack;
+    Decision {
+        operations: members().map(|claim| claim.operation().clone()).collect(),
+        verdict: judgement.verdict,
+        timing,
+        reason: judgement.reason,
+        tables: judgement.tables,
+        schema: judgement.schema,
+        needs_fence: (undoes || (leaves_tables && has_tables)) && !from_record,
+    }
+}
+
+fn when(judgement: &Judgement, quiet: Option<Duration>, schema_change: bool, policy: &Policy) -> Timing {
+    let after = |grace: Duration| match quiet {
+        Some(quiet) if quiet >= grace => Timing::Now,
+        _ if grace.is_zero() => Timing::Now,
+        Some(quiet) => Timing::Grace { left: Some(grace - quiet) },
+        None => Timing::Grace { left: None },
+    };
+    match judgement.verdict {
+        Verdict::Hold => Timing::Person,
+        Verdict::Finish => Timing::Now,
+        Verdict::RollBack if schema_change => {
+            in_window(after(policy.grace), policy, Window::covers_unguarded_acts, Timing::ManualWindow)
+        }
+        Verdict::RollBack => in_window(after(policy.grace), policy, |_| true, Timing::Window),
+        // Removing the lock has no store-side condition either; without the lock nothing about going forward needs a window.
+        Verdict::RollForward if judgement.schema.as_ref().is_some_and(|work| work.unlock) => {
+            in_window(after(policy.grace), policy, Window::covers_unguarded_acts, Timing::ManualWindow)
+        }
+        Verdict::NothingToDo if !judgement.blocks_writers && policy.window.is_none() => {
+            after(policy.grace.max(policy.idle_grace))
+        }
+        _ => after(policy.grace),
+    }
+}
+
+fn in_window(after_grace: Timing, policy: &Policy, covers: fn(Window) -> bool, wanted: Timing) -> Timing {
+    match policy.window {
+        Some(window) if covers(window) => after_grace,
+        _ => wanted,
+    }
+}

@@ -1,0 +1,10 @@
+//! The recovery pass: finishes or undoes commits whose writer is gone.
+//!
+//! *Unit of work*: the component, all claims (sidecars and armed fence records) that share a table and Lance branch.
+//! *Safe beside live writers*: every act goes through a precondition that the store checks. What cannot be made safe that
+//! way, `restore`, waits for a window.
+//! *Never*: touches what it does not understand, follows a path that a sidecar records, or deletes a sidecar whose outcome
+//! is not recorded in the manifest first.
+
+pub mod decide;
+pub mod observation;

@@ -1,0 +1,77 @@
+//! Branches of a dataset: Lance's records under `_refs/branches/`, with the store's own stamp on each.
+
+use crate::error::{Error, Result};
+use crate::model::{Branch, StoreTime, Version};
+use crate::store::{ETag, Key, Meta, Store};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+/// The branch of the manifest that an OmniGraph schema change holds as the graph's write lock.
+pub const SCHEMA_LOCK: &str = "__schema_apply_lock__";
+
+/// A branch's record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BranchRef {
+    /// The branch.
+    pub branch: Branch,
+    /// When the record was stored, by the store's clock.
+    pub stored_at: StoreTime,
+    /// The record's state in the store: its identity while it is listed.
+    pub etag: Option<ETag>,
+    /// The record's name.
+    pub key: Key,
+}
+
+/// What the record says.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BranchRecord {
+    /// The branch it was forked from; null is the main line.
+    #[serde(default)]
+    pub parent_branch: Option<String>,
+    /// The version it was forked at.
+    pub parent_version: u64,
+    /// The writer's clock, seconds since the epoch.
+    #[serde(default)]
+    pub create_at: u64,
+}
+
+impl BranchRecord {
+    /// Branch and version that the fork started from.
+    pub fn origin(&self) -> Result<(Branch, Version)> {
+        let parent =
+            Branch::parse(self.parent_branch.as_deref()).map_err(|bad| Error::corrupt(bad.to_string()))?;
+        Ok((parent, Version(self.parent_version)))
+    }
+}
+
+fn refs_dir(dataset: &str) -> Result<Key> {
+    Key::parse(&format!("{dataset}/_refs/branches")).map_err(|bad| Error::internal(bad.to_string()))
+}
+
+/// Every named branch of a dataset, one request. Records under names that are no branch names are skipped: Lance would
+/// not open them either.
+pub async fn list(store: &Store, dataset: &str) -> Result<BTreeMap<Branch, BranchRef>> {
+    let listed = store.list(&refs_dir(dataset)?).await?;
+    let known = listed.into_iter().filter_map(|object| {
+        let branch = branch_in(object.key.file_name())?;
+        let Meta { key, etag, last_modified, .. } = object;
+        Some((branch.clone(), BranchRef { branch, stored_at: last_modified, etag, key }))
+    });
+    Ok(known.collect())
+}
+
+/// The branch that a record's file name stands for. A `/` is stored as `%2F`, and stores may encode that `%` once more.
+fn branch_in(file: &str) -> Option<Branch> {
+    let name = file.strip_suffix(".json")?.replace("%25", "%").replace("%2F", "/").replace("%2f", "/");
+    Branch::parse(Some(&name)).ok()
+}
+
+/// A branch's record, `None` if it is not listed.
+pub async fn record(store: &Store, dataset: &str, branch: &Branch) -> Result<Option<BranchRecord>> {
+    let Some(found) = list(store, dataset).await?.remove(branch) else { return Ok(None) };
+    let Some(object) = store.get(&found.key).await? else { return Ok(None) };
+    serde_json::from_slice(&object.bytes).map(Some).map_err(|error| {
+        Error::corrupt(format!("the record of branch {branch} of {dataset} cannot be read")).caused_by(error)
+    })
+}

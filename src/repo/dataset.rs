@@ -1,0 +1,118 @@
+//! One Lance dataset, or one branch of it: opening, and committing to exactly one version.
+//!
+//! Every commit of ours carries the property `outrigger.operation`, skips Lance's auto-cleanup (old graphs store settings
+//! under which an ordinary commit would delete versions) and is fenced to the version that was judged.
+
+use super::fenced::Fence;
+use super::trouble::{explain, kind_of};
+use crate::error::{Error, Kind, Result};
+use crate::model::manifest::{Entry, VersionMetadata};
+use crate::model::{Branch, Version};
+use crate::store::{Key, Store};
+use lance::Dataset;
+use lance::dataset::CommitBuilder;
+use lance::dataset::builder::DatasetBuilder;
+use lance::dataset::transaction::Transaction;
+use lance::session::Session;
+use lance_select::RowAddrTreeMap;
+use lance_table::io::commit::commit_handler_from_url;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Transaction property that names the operation a commit belongs to.
+pub const OPERATION_PROPERTY: &str = "outrigger.operation";
+
+/// How a fenced commit ended.
+#[derive(Debug)]
+pub enum Committed {
+    /// It is the next version; the handle shows it.
+    Yes(Box<Dataset>),
+    /// Somebody else committed first, or the change does not fit what they committed. Nothing of ours is there.
+    Conflict(Error),
+    /// It may be there. Look again.
+    Unknown(Error),
+}
+
+/// Opens the newest version at a key, or a given one. `None` if there is no dataset or no such version.
+pub(super) async fn open(
+    store: &Store,
+    session: &Arc<Session>,
+    key: &Key,
+    version: Option<Version>,
+) -> Result<Option<Dataset>> {
+    let mut builder = DatasetBuilder::from_uri(store.uri().dataset(key)).with_session(session.clone());
+    if let Some(version) = version {
+        builder = builder.with_version(version.0);
+    }
+    match builder.load().await {
+        Ok(dataset) => Ok(Some(dataset)),
+        Err(error) if kind_of(&error) == Kind::Missing => Ok(None),
+        Err(error) => Err(explain(error, format_args!("cannot open {key}"))),
+    }
+}
+
+/// The version that a handle shows.
+pub(super) fn version_of(dataset: &Dataset) -> Version {
+    Version(dataset.manifest().version)
+}
+
+/// The branch that a handle is on.
+pub(super) fn branch_of(dataset: &Dataset) -> Result<Branch> {
+    Branch::parse(dataset.manifest().branch.as_deref()).map_err(|bad| Error::corrupt(bad.to_string()))
+}
+
+/// Commits as exactly the version after the one that `dataset` shows.
+///
+/// *Dies before*: files without a version, which later cleanup removes. *Dies after, or the answer is lost*: the version
+/// is there and carries `operation`; the next look finds it. *Another committer*: one of the two versions exists, the
+/// loser gets [`Committed::Conflict`]. An `Err` wrote no version: Lance reads back after every doubtful answer.
+pub(super) async fn commit_next(
+    dataset: &Dataset,
+    mut transaction: Transaction,
+    affected_rows: Option<RowAddrTreeMap>,
+    operation: &str,
+) -> Result<Committed> {
+    let only = dataset.manifest().version + 1;
+    let inner = commit_handler_from_url(dataset.uri(), &None).await;
+    let inner = inner.map_err(|error| explain(error, "cannot choose a commit handler"))?;
+    transaction.transaction_properties =
+        Some(Arc::new(HashMap::from([(OPERATION_PROPERTY.to_owned(), operation.to_owned())])));
+    let mut commit = CommitBuilder::new(Arc::new(dataset.clone()))
+        .with_commit_handler(Fence::new(inner, only))
+        .with_skip_auto_cleanup(true)
+        .with_max_retries(1);
+    if let Some(rows) = affected_rows {
+        commit = commit.with_affected_rows(rows);
+    }
+    match commit.execute(transaction).await {
+        Ok(made) => Ok(Committed::Yes(Box::new(made))),
+        Err(error) => {
+            let error = explain(error, format_args!("cannot commit version {only} of {}", dataset.uri()));
+            match error.kind() {
+                Kind::Moved => Ok(Committed::Conflict(error)),
+                Kind::Unknown => Ok(Committed::Unknown(error)),
+                _ => Err(error),
+            }
+        }
+    }
+}
+
+/// What the manifest records of the version that a handle shows: `location` is the dataset's root-relative path.
+pub(super) async fn entry_of(dataset: &Dataset, branch: &Branch) -> Result<Entry> {
+    let rows = dataset.count_rows(None).await;
+    let rows =
+        rows.map_err(|error| explain(error, format_args!("cannot count the rows of {}", dataset.uri())))?;
+    let location = dataset.manifest_location();
+    let metadata = VersionMetadata {
+        manifest_path: location.path.to_string(),
+        manifest_size: location.size,
+        e_tag: location.e_tag.clone(),
+        naming_scheme: Some(format!("{:?}", location.naming_scheme)),
+    };
+    Ok(Entry {
+        version: version_of(dataset),
+        branch: branch.clone(),
+        row_count: rows as u64,
+        metadata: metadata.to_json(),
+    })
+}

@@ -1,0 +1,343 @@
+//! The graph's own records of a recovery: the commit row and its actor (graph-v3), and the audit row.
+//!
+//! Lance appends never conflict, so "look whether it is there, then append" would write it twice under two recoverers. Here
+//! the append lands only on the version at which the look was made; on refusal the look is repeated. The ids come from the
+//! marker row, so every recoverer that finishes the same recovery writes the same rows.
+
+use super::Repository;
+use super::dataset::{Committed, commit_next, open};
+use super::rows::{COMMIT_COLUMNS, Cell, commit_rows, micros, one_row, text_column};
+use super::trouble::explain;
+use crate::error::{Error, Result};
+use crate::model::audit::RecoveryKind;
+use crate::model::manifest::{GraphCommit, head_of};
+use crate::model::sidecar::WriterKind;
+use crate::model::table_path::branch_path;
+use crate::model::{Branch, OperationId, Timestamp, Version};
+use crate::store::Key;
+use arrow::array::RecordBatch;
+use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
+use futures::TryStreamExt;
+use lance::Dataset;
+use lance::dataset::{InsertBuilder, WriteMode, WriteParams};
+use lance_file::version::LanceFileVersion;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// Dataset of commits (graph-v3), branched like the manifest.
+pub(super) const COMMITS: &str = "_graph_commits.lance";
+const ACTORS: &str = "_graph_commit_actors.lance";
+const RECOVERIES: &str = "_graph_commit_recoveries.lance";
+
+/// Who is recorded as the author of a recovery's commit; readers know the name.
+pub const RECOVERY_ACTOR: &str = "omnigraph:recovery";
+
+/// Looks before an append gives up against concurrent appenders.
+const ATTEMPTS: usize = 8;
+
+/// An audit row.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditRow {
+    /// The recovery's commit.
+    pub graph_commit_id: String,
+    /// What was done.
+    pub recovery_kind: String,
+    /// The writer's actor.
+    pub recovery_for_actor: Option<String>,
+    /// The writer's operation.
+    pub operation_id: String,
+    /// The writer's kind.
+    pub sidecar_writer_kind: String,
+    /// JSON array of outcomes by table.
+    pub per_table_outcomes_json: String,
+    /// When.
+    pub created_at: Timestamp,
+}
+
+/// What the audit is to say.
+#[derive(Debug, Clone)]
+pub struct Audit<'a> {
+    /// The recovery's commit, from the marker.
+    pub graph_commit_id: &'a str,
+    /// What was done.
+    pub kind: RecoveryKind,
+    /// The writer's actor; null stays null.
+    pub actor: Option<&'a str>,
+    /// The writer's operation.
+    pub operation: &'a OperationId,
+    /// The writer's kind.
+    pub writer: WriterKind,
+    /// JSON array of outcomes, from the marker.
+    pub outcomes: String,
+    /// From the marker.
+    pub created_at: i64,
+}
+
+/// A commit row to be recorded (graph-v3).
+#[derive(Debug, Clone)]
+pub struct CommitRecord<'a> {
+    /// From the marker.
+    pub id: &'a str,
+    /// The graph branch.
+    pub branch: &'a Branch,
+    /// The manifest version that the publish made.
+    pub manifest_version: Version,
+    /// Merges: the head of the merged branch.
+    pub merged_parent: Option<&'a str>,
+    /// From the marker.
+    pub created_at: i64,
+}
+
+impl Repository {
+    /// Every commit of a branch (graph-v3): inherited ones and its own. `None` if the dataset or its branch is not there.
+    pub async fn commit_rows(&self, branch: &Branch) -> Result<Option<Vec<GraphCommit>>> {
+        let Some(dataset) = self.history_dataset(COMMITS, branch).await? else { return Ok(None) };
+        Ok(Some(commits_in(&dataset).await?))
+    }
+
+    /// Whether the branch's part of the history exists (graph-v3: a branch without it cannot be opened by an engine).
+    pub async fn has_commit_branch(&self, branch: &Branch) -> Result<bool> {
+        Ok(branch.is_main() || self.history_dataset(COMMITS, branch).await?.is_some())
+    }
+
+    /// Records a commit and its actor, each exactly once.
+    pub async fn record_commit(&self, commit: &CommitRecord<'_>, operation: &str) -> Result<()> {
+        self.append_once(COMMITS, commit.branch, operation, async |dataset| {
+            let known = commits_in(dataset).await?;
+            if known.iter().any(|row| row.id == commit.id) {
+                return Ok(None);
+            }
+            let text = |value: Option<&str>| Cell::Text(value.map(str::to_owned));
+            let parent = head_of(&known).map(|head| head.id.clone());
+            one_row(
+                schema_of(dataset),
+                &[
+                    ("graph_commit_id", text(Some(commit.id))),
+                    ("manifest_branch", text(commit.branch.name())),
+                    ("manifest_version", Cell::Number(commit.manifest_version.0)),
+                    ("parent_commit_id", Cell::Text(parent)),
+                    ("merged_parent_commit_id", text(commit.merged_parent)),
+                    ("created_at", Cell::Micros(commit.created_at)),
+                ],
+            )
+            .map(Some)
+        })
+        .await?;
+        self.append_once(ACTORS, &Branch::main(), operation, async |dataset| {
+            let known = column(dataset, "graph_commit_id").await?;
+            if known.iter().any(|id| id.as_deref() == Some(commit.id)) {
+                return Ok(None);
+            }
+            one_row(
+                schema_of(dataset),
+                &[
+                    ("graph_commit_id", Cell::Text(Some(commit.id.to_owned()))),
+                    ("actor_id", Cell::Text(Some(RECOVERY_ACTOR.to_owned()))),
+                    ("created_at", Cell::Micros(commit.created_at)),
+                ],
+            )
+            .map(Some)
+        })
+        .await
+    }
+
+    /// Records the audit row, exactly once for an operation.
+    pub async fn record_audit(&self, audit: &Audit<'_>) -> Result<()> {
+        self.append_once(RECOVERIES, &Branch::main(), audit.operation.as_str(), async |dataset| {
+            let known = column(dataset, "operation_id").await?;
+            if known.iter().any(|id| id.as_deref() == Some(audit.operation.as_str())) {
+                return Ok(None);
+            }
+            one_row(schema_of(dataset), &audit.cells()).map(Some)
+        })
+        .await
+    }
+
+    /// Every audit row, oldest first.
+    pub async fn audit_rows(&self) -> Result<Vec<AuditRow>> {
+        let Some(dataset) = self.history_dataset(RECOVERIES, &Branch::main()).await? else {
+            return Ok(Vec::new());
+        };
+        let mut rows = Vec::new();
+        for batch in batches(&dataset, None).await? {
+            rows.extend(audit_rows_in(&batch)?);
+        }
+        rows.sort_by_key(|row: &AuditRow| row.created_at);
+        Ok(rows)
+    }
+
+    /// The actor of each commit (graph-v3), by commit id.
+    pub async fn actors(&self) -> Result<Vec<(String, String)>> {
+        let Some(dataset) = self.history_dataset(ACTORS, &Branch::main()).await? else {
+            return Ok(Vec::new());
+        };
+        let ids = column(&dataset, "graph_commit_id").await?;
+        let actors = column(&dataset, "actor_id").await?;
+        Ok(ids.into_iter().zip(actors).filter_map(|(id, actor)| id.zip(actor)).collect())
+    }
+
+    async fn history_dataset(&self, name: &str, branch: &Branch) -> Result<Option<Dataset>> {
+        let key = Key::parse(&branch_path(name, branch)).map_err(|bad| Error::internal(bad.to_string()))?;
+        open(&self.store, &self.fresh_session(), &key, None).await
+    }
+
+    /// Looks, and appends what `row_if_missing` gives, on exactly the version that was looked at.
+    ///
+    /// *Dies before*: the next finisher appends. *Dies after, or the answer is lost*: the next look finds the row. *Two
+    /// finishers*: one append lands, the other looks again and finds it.
+    async fn append_once(
+        &self,
+        name: &str,
+        branch: &Branch,
+        operation: &str,
+        row_if_missing: impl AsyncFn(&Dataset) -> Result<Option<RecordBatch>>,
+    ) -> Result<()> {
+        let mut lost = None;
+        for _ in 0..ATTEMPTS {
+            let dataset = match self.history_dataset(name, branch).await? {
+                Some(dataset) => dataset,
+                None => self.create_history(name, branch).await?,
+            };
+            let Some(batch) = row_if_missing(&dataset).await? else { return Ok(()) };
+            let params =
+                WriteParams { mode: WriteMode::Append, skip_auto_cleanup: true, ..Default::default() };
+            let insert = InsertBuilder::new(Arc::new(dataset.clone())).with_params(&params);
+            let staged = insert
+                .execute_uncommitted(vec![batch])
+                .await
+                .map_err(|error| explain(error, format_args!("cannot write to {name}")))?;
+            match commit_next(&dataset, staged, None, operation).await? {
+                Committed::Yes(_) => return Ok(()),
+                Committed::Conflict(error) | Committed::Unknown(error) => lost = Some(error),
+            }
+        }
+        Err(lost.unwrap_or_else(|| Error::internal("no attempt was made")))
+    }
+
+    /// Creates an empty dataset on the main line; losing the race to another creator is fine.
+    async fn create_history(&self, name: &str, branch: &Branch) -> Result<Dataset> {
+        let schema = match (name, branch.is_main()) {
+            (RECOVERIES, true) => recoveries_schema(),
+            (ACTORS, true) => actors_schema(),
+            _ => {
+                return Err(Error::missing(format!(
+                    "{name} has no branch {branch}; see `outrigger repair branch`"
+                )));
+            }
+        };
+        let key = Key::parse(name).map_err(|bad| Error::internal(bad.to_string()))?;
+        let params = WriteParams {
+            mode: WriteMode::Create,
+            enable_stable_row_ids: true,
+            data_storage_version: Some(LanceFileVersion::V2_2),
+            auto_cleanup: None,
+            skip_auto_cleanup: true,
+            session: Some(self.store.session()),
+            ..Default::default()
+        };
+        let uri = self.store.uri().dataset(&key);
+        let empty = RecordBatch::new_empty(Arc::new(schema));
+        let made = InsertBuilder::new(uri.as_str()).with_params(&params).execute(vec![empty]).await;
+        match made {
+            Ok(dataset) => Ok(dataset),
+            Err(error) => {
+                let found = self.history_dataset(name, branch).await?;
+                found.ok_or_else(|| explain(error, format_args!("cannot create {name}")))
+            }
+        }
+    }
+}
+
+impl Audit<'_> {
+    fn cells(&self) -> [(&'static str, Cell); 7] {
+        let text = |value: Option<&str>| Cell::Text(value.map(str::to_owned));
+        [
+            ("graph_commit_id", text(Some(self.graph_commit_id))),
+            ("recovery_kind", text(Some(self.kind.as_str()))),
+            ("recovery_for_actor", text(self.actor)),
+            ("operation_id", text(Some(self.operation.as_str()))),
+            ("sidecar_writer_kind", text(Some(self.writer.as_str()))),
+            ("per_table_outcomes_json", text(Some(&self.outcomes))),
+            ("created_at", Cell::Micros(self.created_at)),
+        ]
+    }
+}
+
+fn audit_rows_in(batch: &RecordBatch) -> Result<Vec<AuditRow>> {
+    let names = [
+        "graph_commit_id",
+        "recovery_kind",
+        "operation_id",
+        "sidecar_writer_kind",
+        "per_table_outcomes_json",
+    ];
+    let mut columns = Vec::new();
+    for name in names {
+        columns.push(text_column(batch, name)?);
+    }
+    let actors = text_column(batch, "recovery_for_actor")?;
+    let created = micros(batch, "created_at")?;
+    let mut take = |column: usize, row: usize| columns[column][row].take().unwrap_or_default();
+    let one = |row: usize| AuditRow {
+        graph_commit_id: take(0, row),
+        recovery_kind: take(1, row),
+        operation_id: take(2, row),
+        sidecar_writer_kind: take(3, row),
+        per_table_outcomes_json: take(4, row),
+        recovery_for_actor: actors[row].clone(),
+        created_at: Timestamp::from_micros(created.value(row))
+            .unwrap_or(Timestamp(chrono::DateTime::UNIX_EPOCH)),
+    };
+    Ok((0..batch.num_rows()).map(one).collect())
+}
+
+fn schema_of(dataset: &Dataset) -> Arc<Schema> {
+    Arc::new(Schema::from(dataset.schema()))
+}
+
+async fn batches(dataset: &Dataset, columns: Option<&[&str]>) -> Result<Vec<RecordBatch>> {
+    let failed = |error| explain(error, format_args!("cannot read {}", dataset.uri()));
+    let mut scan = dataset.scan();
+    if let Some(columns) = columns {
+        scan.project(columns).map_err(failed)?;
+    }
+    scan.try_into_stream().await.map_err(failed)?.try_collect().await.map_err(failed)
+}
+
+async fn commits_in(dataset: &Dataset) -> Result<Vec<GraphCommit>> {
+    let mut commits = Vec::new();
+    for batch in batches(dataset, Some(&COMMIT_COLUMNS)).await? {
+        commits.extend(commit_rows(&batch)?);
+    }
+    Ok(commits)
+}
+
+async fn column(dataset: &Dataset, name: &str) -> Result<Vec<Option<String>>> {
+    let mut values = Vec::new();
+    for batch in batches(dataset, Some(&[name])).await? {
+        values.extend(text_column(&batch, name)?);
+    }
+    Ok(values)
+}
+
+fn time_field() -> Field {
+    Field::new("created_at", DataType::Timestamp(TimeUnit::Microsecond, None), false)
+}
+
+fn recoveries_schema() -> Schema {
+    let text = |name: &str, nullable| Field::new(name, DataType::Utf8, nullable);
+    Schema::new(vec![
+        text("graph_commit_id", false),
+        text("recovery_kind", false),
+        text("recovery_for_actor", true),
+        text("operation_id", false),
+        text("sidecar_writer_kind", false),
+        text("per_table_outcomes_json", false),
+        time_field(),
+    ])
+}
+
+fn actors_schema() -> Schema {
+    let text = |name: &str| Field::new(name, DataType::Utf8, false);
+    Schema::new(vec![text("graph_commit_id"), text("actor_id"), time_field()])
+}

@@ -1,0 +1,147 @@
+//! What one branch of the manifest shows, at its newest version or an older one.
+//!
+//! A snapshot keeps its handle, so that the next look reads only the fragments that newer versions added: a tick costs what
+//! changed, not the history.
+
+use super::dataset::{open, version_of};
+use super::dialect::{ManifestLook, Recognised, recognise};
+use super::rows::{MANIFEST_COLUMNS, manifest_rows};
+use super::trouble::explain;
+use crate::error::{Error, Result};
+use crate::model::manifest::ManifestState;
+use crate::model::table_path::branch_path;
+use crate::model::{Branch, Version};
+use crate::store::{Key, Store};
+use futures::TryStreamExt;
+use lance::Dataset;
+use lance::session::Session;
+use lance_table::format::Fragment;
+use std::collections::HashSet;
+use std::sync::Arc;
+
+/// Root-relative path of the manifest dataset.
+pub(super) const MANIFEST: &str = "__manifest";
+
+/// A consistent view of one branch.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    /// The branch.
+    pub branch: Branch,
+    /// Version of `__manifest` on that branch.
+    pub version: Version,
+    /// What its rows say.
+    pub state: ManifestState,
+    /// The branch's own format.
+    pub recognised: Recognised,
+    dataset: Dataset,
+}
+
+impl Snapshot {
+    /// Reads a branch, or `None` if it is not there.
+    pub(super) async fn read(
+        store: &Store,
+        session: &Arc<Session>,
+        branch: &Branch,
+        version: Option<Version>,
+    ) -> Result<Option<Self>> {
+        let key =
+            Key::parse(&branch_path(MANIFEST, branch)).map_err(|bad| Error::internal(bad.to_string()))?;
+        let Some(dataset) = open(store, session, &key, version).await? else { return Ok(None) };
+        let recognised = look_at(&dataset)?;
+        let mut state = ManifestState::default();
+        if recognised.dialect != super::Dialect::Directory {
+            absorb(&mut state, &dataset, dataset.fragments().to_vec(), branch).await?;
+        }
+        Ok(Some(Self { branch: branch.clone(), version: version_of(&dataset), state, recognised, dataset }))
+    }
+
+    /// The newest version, reading only what is new. A snapshot of a version that no longer follows this one (its branch
+    /// was created anew) is read whole.
+    pub(super) async fn refreshed(&self, store: &Store, session: &Arc<Session>) -> Result<Option<Self>> {
+        let mut dataset = self.dataset.clone();
+        match dataset.checkout_latest().await {
+            Ok(()) => {}
+            Err(error) if super::trouble::kind_of(&error) == crate::Kind::Missing => return Ok(None),
+            Err(error) => {
+                return Err(explain(error, format_args!("cannot look at {MANIFEST} of {}", self.branch)));
+            }
+        }
+        if dataset.manifest().timestamp_nanos == self.dataset.manifest().timestamp_nanos
+            && version_of(&dataset) == self.version
+        {
+            return Ok(Some(self.clone()));
+        }
+        if version_of(&dataset) <= self.version {
+            return Self::read(store, session, &self.branch, None).await;
+        }
+        let recognised = look_at(&dataset)?;
+        let known: HashSet<_> = self.dataset.fragments().iter().map(identity).collect();
+        let new = dataset
+            .fragments()
+            .iter()
+            .filter(|fragment| !known.contains(&identity(fragment)))
+            .cloned()
+            .collect();
+        let mut state = self.state.clone();
+        absorb(&mut state, &dataset, new, &self.branch).await?;
+        Ok(Some(Self {
+            version: version_of(&dataset),
+            state,
+            recognised,
+            dataset,
+            branch: self.branch.clone(),
+        }))
+    }
+
+    /// The handle, shown to the publisher.
+    pub(super) fn dataset(&self) -> &Dataset {
+        &self.dataset
+    }
+
+    /// Refuses to write unless the branch's own stamp is one that we write.
+    pub fn writable(&self) -> Result<()> {
+        if self.recognised.writable {
+            return Ok(());
+        }
+        let advice = "open the graph once with OmniGraph 0.6.2–0.7.2, which takes the step to 3";
+        Err(Error::refused(format!(
+            "branch {} has format stamp {}: it is read, never written; {advice}",
+            self.branch, self.recognised.stamp
+        )))
+    }
+}
+
+/// Rows never change inside a data file, so a fragment that holds the same files holds the same rows; deletions only hide
+/// rows that a newer fragment holds in a newer form.
+fn identity(fragment: &Fragment) -> (u64, Vec<String>) {
+    (fragment.id, fragment.files.iter().map(|file| file.path.clone()).collect())
+}
+
+fn look_at(dataset: &Dataset) -> Result<Recognised> {
+    let schema = dataset.schema();
+    let columns = schema.fields.iter().map(|field| field.name.as_str()).collect();
+    recognise(&ManifestLook { columns, metadata: &schema.metadata })
+}
+
+async fn absorb(
+    state: &mut ManifestState,
+    dataset: &Dataset,
+    fragments: Vec<Fragment>,
+    branch: &Branch,
+) -> Result<()> {
+    let broken = |error: crate::model::manifest::BrokenRow| {
+        Error::corrupt(format!(
+            "branch {branch}: {error}; nothing on this branch is judged until a person mends it"
+        ))
+    };
+    if !fragments.is_empty() {
+        let failed = |error| explain(error, format_args!("cannot read {MANIFEST} of {branch}"));
+        let mut scan = dataset.scan();
+        scan.with_fragments(fragments).project(&MANIFEST_COLUMNS).map_err(failed)?;
+        let mut batches = scan.try_into_stream().await.map_err(failed)?;
+        while let Some(batch) = batches.try_next().await.map_err(failed)? {
+            state.absorb(manifest_rows(&batch)?).map_err(broken)?;
+        }
+    }
+    state.check().map_err(broken)
+}
