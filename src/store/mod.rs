@@ -15,6 +15,7 @@
 //! | [`host`] | wall clock, steady clock, sleep and chance, given from outside |
 pub mod create;
 pub mod host;
+#[expect(clippy::disallowed_methods, reason = "layers pass on what they are asked; `ops` and `create` ask")]
 pub mod layers;
 pub mod layout;
 pub mod open;
