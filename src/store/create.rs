@@ -20,7 +20,8 @@ pub enum Written {
         /// Their state, where the store told it.
         etag: Option<ETag>,
     },
-    /// Other bytes are the object. Ours were not written and never will be.
+    /// Other bytes are the object. Ours lost the race — or won it, and somebody deleted and rewrote the object before we
+    /// could look; so nobody may delete an object of a create-only chain to write it anew.
     Conflict,
     /// It could not be found out. Ours may be the object now or become it later: look again before anything else.
     Unknown {
