@@ -19,6 +19,7 @@
 //! [`standing`] looks at one pin, [`judge`] at one claim, [`contest`] at claims that share a table, [`timing`] says when.
 
 pub mod contest;
+pub mod drift;
 pub mod judge;
 pub mod schema;
 pub mod standing;
@@ -81,7 +82,9 @@ impl TablePlan {
 /// A decision about claims that are settled together.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Decision {
-    /// The operations, oldest first.
+    /// The graph branch on which it is published.
+    pub branch: Branch,
+    /// The operations, oldest first; none for drift.
     pub operations: Vec<OperationId>,
     /// What is right.
     pub verdict: Verdict,
