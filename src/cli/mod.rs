@@ -4,6 +4,7 @@ mod audit;
 mod check_config;
 mod once;
 mod output;
+mod repair;
 mod sidecars;
 mod status;
 
@@ -47,6 +48,8 @@ enum Command {
     Status(status::Args),
     /// Look at writers' crash records, or move one out of the engines' sight.
     Sidecars(sidecars::Args),
+    /// Settle what only a person may decide, while no writer is active.
+    Repair(repair::Args),
     /// Show what recoveries did.
     Audit(audit::Args),
     /// Check a configuration: effective settings, their origin, next runs of each schedule.
@@ -94,6 +97,7 @@ pub async fn main() -> u8 {
         Command::Plan(args) => once::run(args, true).await,
         Command::Status(args) => status::run(args).await,
         Command::Sidecars(args) => sidecars::run(args).await,
+        Command::Repair(args) => repair::run(args).await,
         Command::Audit(args) => audit::run(args).await,
         Command::CheckConfig(args) => check_config::run(args).await,
     };

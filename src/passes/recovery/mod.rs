@@ -15,4 +15,6 @@ pub mod observe;
 #[cfg(feature = "engine")]
 pub mod quarantine;
 #[cfg(feature = "engine")]
+pub mod repair;
+#[cfg(feature = "engine")]
 pub mod run;

@@ -34,29 +34,55 @@ pub struct Drift {
 /// Decides a drifted table.
 pub fn decide_drift(drift: &Drift, policy: &Policy) -> Decision {
     let (verdict, work, reason) = judge(drift);
-    let lineage = &drift.lineage;
     let timing = match verdict {
         Verdict::Hold => super::Timing::Person,
         _ if drift.locked && drift.at.branch.is_main() => super::Timing::Lock,
         Verdict::RollBack => window_timing(drift.quiet_for, policy),
         _ => drift_timing(drift.quiet_for, policy),
     };
-    let plan = work.map(|work| TablePlan {
-        at: drift.at.clone(),
-        pin: lineage.pin,
-        pin_branch: lineage.pin_branch.clone(),
-        work,
-    });
     Decision {
         branch: drift.at.branch.clone(),
         operations: Vec::new(),
         verdict,
         timing,
         reason,
-        tables: plan.into_iter().collect(),
+        tables: work.map(|work| plan(drift, work)).into_iter().collect(),
         schema: None,
         needs_fence: false,
     }
+}
+
+/// Which version of a drifted table a person calls right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Choice {
+    /// The one that the graph shows.
+    Pin,
+    /// The newest.
+    Head,
+}
+
+/// A person's decision about a drifted table, for a window that the person vouches for.
+pub fn chosen(drift: &Drift, choice: Choice) -> Decision {
+    let lineage = &drift.lineage;
+    let (verdict, work) = match choice {
+        Choice::Pin => (Verdict::RollBack, TableWork::Restore { head: lineage.head }),
+        Choice::Head => (Verdict::RollForward, TableWork::Show { to: lineage.head }),
+    };
+    Decision {
+        branch: drift.at.branch.clone(),
+        operations: Vec::new(),
+        verdict,
+        timing: super::Timing::Now,
+        reason: "a person's choice".into(),
+        tables: vec![plan(drift, work)],
+        schema: None,
+        needs_fence: false,
+    }
+}
+
+fn plan(drift: &Drift, work: TableWork) -> TablePlan {
+    let lineage = &drift.lineage;
+    TablePlan { at: drift.at.clone(), pin: lineage.pin, pin_branch: lineage.pin_branch.clone(), work }
 }
 
 fn judge(drift: &Drift) -> (Verdict, Option<TableWork>, String) {
