@@ -7,9 +7,8 @@
 use super::super::observation::{BranchSeen, Claim, Component, Lineage, TableRef, TableSeen};
 use super::judge::{Placed, judge, obstacle, place, restore};
 use super::schema::SchemaWork;
-use super::standing::{Standing, after_restore, may_own};
+use super::standing::{Standing, after_restore, is_inline, own_data};
 use super::{Judgement, TablePlan, TableWork};
-use crate::model::Version;
 use crate::model::audit::Verdict;
 use crate::model::history::{Step, describe};
 use crate::model::sidecar::{Pin, WriterKind};
@@ -64,17 +63,15 @@ fn pin_at<'a>(claim: &'a Claim, at: &TableRef) -> Option<&'a Pin> {
     claim.sidecar.pins.iter().find(|pin| pin.table == at.table && pin.branch == at.branch)
 }
 
-fn may_have_made(claim: &Claim, at: &TableRef, step: &Step) -> bool {
-    pin_at(claim, at).is_some_and(|pin| may_own(&claim.sidecar, pin, step))
-}
-
 /// For every tail with data that some claim may have committed: those claims.
 fn stakes(component: &Component) -> BTreeMap<TableRef, BTreeSet<usize>> {
     let owners = |(at, seen): (&TableRef, &TableSeen)| {
         let TableSeen::Present(lineage) = seen else { return None };
-        let claims = component.claims.iter().enumerate().filter(|(_, claim)| {
-            is_open(claim) && lineage.tail().iter().any(|step| may_have_made(claim, at, step))
-        });
+        let has_stake = |claim: &Claim| {
+            let claimant = Claimant::of(claim, at, lineage).filter(|_| is_open(claim));
+            claimant.is_some_and(|claimant| !claimant.own.is_empty())
+        };
+        let claims = component.claims.iter().enumerate().filter(|(_, claim)| has_stake(claim));
         let owners: BTreeSet<usize> = claims.map(|(index, _)| index).collect();
         (!owners.is_empty()).then(|| (at.clone(), owners))
     };
@@ -122,8 +119,12 @@ fn together(component: &Component, claims: &[&Claim]) -> Judgement {
         }
         Dealing::Incomplete(why) => {
             let pins = || placed.iter().flatten();
-            if let Some(shown) = pins().find(|placed| placed.standing == Standing::Shown) {
-                let why = format!("{why}, and the graph shows what may be its commit on {}", shown.pin.table);
+            let schema = |claim: &Claim| claim.sidecar.kind == WriterKind::SchemaApply;
+            let shown = claims.iter().zip(&placed).flat_map(|(claim, pins)| {
+                pins.iter().filter(|one| one.standing == Standing::Shown || schema(claim) && one.shown_below)
+            });
+            if let Some(shown) = shown.map(|placed| &placed.pin.table).next() {
+                let why = format!("{why}, and the graph shows what may be its commit on {shown}");
                 return Judgement::plain(Verdict::Hold, why);
             }
             Judgement {
@@ -168,12 +169,13 @@ fn deal(component: &Component, claims: &[&Claim]) -> Dealing {
     let mut tables = Vec::new();
     let mut incomplete = None;
     for at in lineages {
-        let claimants: Vec<&Claim> = claims.iter().copied().filter(|claim| names(claim, &at)).collect();
         let Some(TableSeen::Present(lineage)) = component.tables.get(&at) else {
             incomplete.get_or_insert(format!("{} is not there", at.table));
             continue;
         };
-        match deal_table(&at, lineage, &claimants) {
+        let claimants: Vec<Claimant> =
+            claims.iter().filter_map(|claim| Claimant::of(claim, &at, lineage)).collect();
+        match deal_table(lineage, &claimants) {
             Deal::Unexplained(why) => return Dealing::Unexplained(why),
             Deal::Short(why) => {
                 incomplete.get_or_insert(why);
@@ -194,17 +196,48 @@ enum Deal {
     Unexplained(String),
 }
 
+/// A claim at one of its tables.
+struct Claimant<'a> {
+    claim: &'a Claim,
+    pin: &'a Pin,
+    /// The data in the tail that it may have committed.
+    own: Vec<&'a Step>,
+}
+
+impl<'a> Claimant<'a> {
+    fn of(claim: &'a Claim, at: &TableRef, lineage: &'a Lineage) -> Option<Self> {
+        let pin = pin_at(claim, at)?;
+        Some(Self { claim, pin, own: own_data(&claim.sidecar, pin, lineage.tail()) })
+    }
+
+    /// Its commits name it.
+    fn is_named(&self) -> bool {
+        self.own.iter().any(|step| step.operation.is_some())
+    }
+
+    fn takes_many(&self) -> bool {
+        self.is_named() || self.claim.sidecar.kind == WriterKind::BranchMerge || is_inline(self.pin)
+    }
+
+    /// The number of commits tells whether it is complete here. Merges and schema changes have rules of their own.
+    fn is_counted(&self) -> bool {
+        let kind = self.claim.sidecar.kind;
+        matches!(kind, WriterKind::Mutation | WriterKind::Load) && (self.is_named() || !is_inline(self.pin))
+    }
+}
+
 /// One table: every data commit needs a claimant of its own, and every claimant must come out with a commit.
-fn deal_table(at: &TableRef, lineage: &Lineage, claimants: &[&Claim]) -> Deal {
-    let table = &at.table;
+fn deal_table(lineage: &Lineage, claimants: &[Claimant]) -> Deal {
+    let [first, ..] = claimants else { return Deal::Sure };
+    let table = &first.pin.table;
     let restored = after_restore(lineage.tail());
     let tail = restored.map_or(lineage.tail(), |(_, rest)| rest);
-    let commits: Vec<&Step> = tail.iter().filter(|step| !step.kind.is_neutral()).collect();
-    let makers: Vec<Vec<usize>> = commits
+    let makers: Vec<Vec<usize>> = tail
         .iter()
-        .map(|step| (0..claimants.len()).filter(|one| may_have_made(claimants[*one], at, step)).collect())
+        .filter(|step| !step.kind.is_neutral())
+        .map(|step| (0..claimants.len()).filter(|one| claimants[*one].own.contains(&step)).collect())
         .collect();
-    let takes_many: Vec<bool> = claimants.iter().map(|claim| commits_often(claim, at)).collect();
+    let takes_many: Vec<bool> = claimants.iter().map(Claimant::takes_many).collect();
     if !can_deal(&makers, &takes_many, None) {
         let found = describe(tail);
         return Deal::Unexplained(format!("{table} has commits that its operations do not explain: {found}"));
@@ -212,33 +245,19 @@ fn deal_table(at: &TableRef, lineage: &Lineage, claimants: &[&Claim]) -> Deal {
     if restored.is_some() {
         return Deal::Short(format!("{table} was restored in part: {}", describe(lineage.tail())));
     }
-    let began_elsewhere =
-        |claim: &&Claim| pin_at(claim, at).is_none_or(|claim_pin| claim_pin.expected != lineage.pin);
-    if let Some(claim) = claimants.iter().copied().find(began_elsewhere) {
-        return Deal::Short(format!("operation {} began at another version of {table}", claim.operation()));
-    }
-    // What commits often, or is complete only by its own rule, is complete alone or not at all.
-    if let Some(claim) = claimants.iter().find(|claim| {
-        commits_often(claim, at)
-            || matches!(claim.sidecar.kind, WriterKind::SchemaApply | WriterKind::BranchMerge)
-    }) {
-        return Deal::Short(format!(
-            "the commits of operation {} on {table} cannot be told",
-            claim.operation()
-        ));
-    }
-    match (0..claimants.len()).find(|one| can_deal(&makers, &takes_many, Some(*one))) {
-        Some(without) => {
-            Deal::Short(format!("operation {} may have no commit on {table}", claimants[without].operation()))
+    for (index, claimant) in claimants.iter().enumerate() {
+        let operation = claimant.claim.operation();
+        if claimant.pin.expected != lineage.pin {
+            return Deal::Short(format!("operation {operation} began at another version of {table}"));
         }
-        None => Deal::Sure,
+        if !claimant.is_counted() {
+            return Deal::Short(format!("the commits of operation {operation} on {table} cannot be told"));
+        }
+        if can_deal(&makers, &takes_many, Some(index)) {
+            return Deal::Short(format!("operation {operation} may have no commit on {table}"));
+        }
     }
-}
-
-/// Whether a claim may have several data commits on a table.
-fn commits_often(claim: &Claim, at: &TableRef) -> bool {
-    let promised = |pin: &Pin| pin.post_commit > Version(pin.expected.0 + 1);
-    claim.sidecar.kind == WriterKind::BranchMerge || pin_at(claim, at).is_some_and(promised)
+    Deal::Sure
 }
 
 /// Whether every commit can have a maker, none making two unless it takes many, with one claimant left out. Augmenting

@@ -59,7 +59,7 @@ fn contradiction(pin: &Pin, lineage: &Lineage) -> Option<String> {
     let Lineage { pin: shown, head, .. } = lineage;
     // Recorded once it was there: a merge's confirmation, and inline deletes, whose sidecar follows them.
     let reached = pin.confirmed.unwrap_or(pin.post_commit);
-    let was_reached = pin.confirmed.is_some() || reached > expected.next();
+    let was_reached = pin.confirmed.is_some() || is_inline(pin);
     if *shown == Version::ABSENT {
         Some(format!("the graph does not show {table}"))
     } else if head < shown {
@@ -89,17 +89,19 @@ fn shown(sidecar: &Sidecar, pin: &Pin, lineage: &Lineage) -> Standing {
     }
     let inner = lineage.inner(pin.expected);
     let own: Vec<&Step> = inner.iter().filter(|step| is_shown_commit(sidecar, pin, step)).collect();
+    let kept = own.iter().filter(|step| is_ancestor(inner, step.version)).count();
+    let Pin { table, .. } = pin;
     if own.is_empty() {
         Standing::Unmoved
     } else if never_confirmed(sidecar, pin) {
-        Standing::Unknown(format!(
-            "the merge into {} was never confirmed, yet the graph shows what may be a part of it",
-            pin.table
-        ))
-    } else if own.iter().any(|step| is_ancestor(inner, step.version)) {
+        let odd = "was never confirmed, yet the graph shows what may be a part of it";
+        Standing::Unknown(format!("the merge into {table} {odd}"))
+    } else if kept == 0 {
+        Standing::RestoredSince
+    } else if kept == own.len() || sidecar.kind.is_maintenance() {
         Standing::Shown
     } else {
-        Standing::RestoredSince
+        Standing::Unknown(format!("a later restore of {table} left a part of the operation's commits"))
     }
 }
 
@@ -114,8 +116,8 @@ fn is_shown_commit(sidecar: &Sidecar, pin: &Pin, step: &Step) -> bool {
     if matches!(step.kind, StepKind::Restore(_)) {
         return false;
     }
-    if let Some(operation) = &step.operation {
-        return *operation == sidecar.operation.as_str();
+    if step.operation.is_some() {
+        return names(sidecar, step);
     }
     match pin.confirmed {
         Some(confirmed) => step.version == confirmed,
@@ -146,10 +148,14 @@ fn is_ancestor(steps: &[Step], version: Version) -> bool {
     false
 }
 
-/// Whether every commit that makes a pin [`Standing::Shown`] names the operation: proof, not plausibility.
+/// Whether what makes a pin [`Standing::Shown`] names the operation: proof, not plausibility.
 pub fn is_proven(sidecar: &Sidecar, pin: &Pin, lineage: &Lineage) -> bool {
-    let names = |step: &Step| step.operation.as_deref() == Some(sidecar.operation.as_str());
-    lineage.inner(pin.expected).iter().any(names)
+    let inner = lineage.inner(pin.expected).iter();
+    inner.filter(|step| names(sidecar, step)).any(|step| is_shown_commit(sidecar, pin, step))
+}
+
+fn names(sidecar: &Sidecar, step: &Step) -> bool {
+    step.operation.as_deref() == Some(sidecar.operation.as_str())
 }
 
 /// Whether a writer of this kind commits such a step as its work.
@@ -165,24 +171,30 @@ pub fn fits(kind: WriterKind, step: &StepKind) -> bool {
     }
 }
 
-/// Whether a step of the tail may be data that this claim committed. The transaction property decides where there is one.
-pub fn may_own(sidecar: &Sidecar, pin: &Pin, step: &Step) -> bool {
-    if !step.kind.is_data() || !fits(sidecar.kind, &step.kind) {
-        return false;
-    }
-    if let Some(operation) = &step.operation {
-        return *operation == sidecar.operation.as_str();
-    }
-    match sidecar.kind {
+/// The data of a tail that this claim may have committed. A commit that names an operation is that operation's, and who
+/// names one names all; without names it is plausibility: right kind, staged on E or earlier.
+pub fn own_data<'a>(sidecar: &Sidecar, pin: &Pin, tail: &'a [Step]) -> Vec<&'a Step> {
+    let data = || tail.iter().filter(|step| step.kind.is_data() && fits(sidecar.kind, &step.kind));
+    let named: Vec<&Step> = data().filter(|step| names(sidecar, step)).collect();
+    if named.is_empty() { data().filter(|step| is_plausible(sidecar, pin, step)).collect() } else { named }
+}
+
+fn is_plausible(sidecar: &Sidecar, pin: &Pin, step: &Step) -> bool {
+    let staged = match sidecar.kind {
         // Its second commit is staged on its first. Nothing follows what it confirmed.
         WriterKind::BranchMerge => pin.confirmed.is_none_or(|confirmed| step.version <= confirmed),
         _ => step.read_version <= pin.expected || is_inline_delete(pin, step),
-    }
+    };
+    staged && step.operation.is_none()
 }
 
-/// A delete that is committed at once, up to the version that the sidecar, written afterwards, promises.
+/// Deletes that are each committed at once, before the sidecar is written, which then promises the last one's version.
+pub fn is_inline(pin: &Pin) -> bool {
+    pin.post_commit > pin.expected.next()
+}
+
 fn is_inline_delete(pin: &Pin, step: &Step) -> bool {
-    step.kind == StepKind::Delete && pin.expected < step.version && step.version <= pin.post_commit
+    step.kind == StepKind::Delete && step.version <= pin.post_commit
 }
 
 fn moved(sidecar: &Sidecar, pin: &Pin, lineage: &Lineage) -> Standing {
@@ -217,7 +229,7 @@ fn restored(sidecar: &Sidecar, pin: &Pin, lineage: &Lineage, to: Version, rest: 
         return if is_own_tail(sidecar, pin, rest) { Standing::Own(found) } else { Standing::Foreign(found) };
     }
     let tail = lineage.tail();
-    if !tail.iter().any(|step| may_own(sidecar, pin, step)) {
+    if own_data(sidecar, pin, tail).is_empty() {
         // Somebody else's commit was undone; this operation's may be shown long since.
         let told = shown(sidecar, pin, lineage);
         if told != Standing::Unmoved {
@@ -237,18 +249,17 @@ fn restored(sidecar: &Sidecar, pin: &Pin, lineage: &Lineage, to: Version, rest: 
 /// Whether the data of a tail is exactly this operation's work on the table.
 fn is_own_tail(sidecar: &Sidecar, pin: &Pin, tail: &[Step]) -> bool {
     let data: Vec<&Step> = tail.iter().filter(|step| !step.kind.is_neutral()).collect();
-    let own = data.iter().all(|step| may_own(sidecar, pin, step));
-    let proven = data.iter().all(|step| step.operation.is_some());
+    let own = own_data(sidecar, pin, tail);
     match sidecar.kind {
         WriterKind::EnsureIndices | WriterKind::Optimize => data.is_empty(),
         WriterKind::Mutation | WriterKind::Load if data.is_empty() => deletes_nothing(pin, tail),
-        _ if data.is_empty() || !own => false,
-        _ if proven => true,
-        WriterKind::Mutation | WriterKind::Load if pin.post_commit > pin.expected.next() => {
-            are_inline_deletes(pin, tail, &data)
-        }
-        WriterKind::Mutation | WriterKind::Load | WriterKind::SchemaApply => data.len() == 1,
+        _ if data.is_empty() || own.len() != data.len() => false,
         WriterKind::BranchMerge => true,
+        WriterKind::SchemaApply => data.len() == 1,
+        WriterKind::Mutation | WriterKind::Load => {
+            let named = own.iter().all(|step| names(sidecar, step));
+            named || if is_inline(pin) { are_inline_deletes(pin, tail, &data) } else { data.len() == 1 }
+        }
     }
 }
 
