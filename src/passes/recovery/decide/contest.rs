@@ -6,8 +6,9 @@
 
 use super::super::observation::{BranchSeen, Claim, Component, Lineage, TableRef, TableSeen};
 use super::judge::{Placed, judge, obstacle, place, restore};
+use super::ownership::{is_inline, own_data};
 use super::schema::SchemaWork;
-use super::standing::{Standing, after_restore, is_inline, own_data};
+use super::standing::{Standing, after_restore};
 use super::{Judgement, TablePlan, TableWork};
 use crate::model::audit::Verdict;
 use crate::model::history::{Step, describe};

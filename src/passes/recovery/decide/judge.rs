@@ -1,7 +1,8 @@
 //! One claim on its own: the decision table, first match wins.
 
 use super::super::observation::{BranchSeen, Claim, Component, Lineage, MergeSeen, TableRef, TableSeen};
-use super::standing::{Standing, is_proven, standing};
+use super::ownership::is_proven;
+use super::standing::{Standing, standing};
 use super::{Judgement, TablePlan, TableWork, schema};
 use crate::model::audit::Verdict;
 use crate::model::history::describe;

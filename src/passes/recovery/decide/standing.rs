@@ -1,9 +1,7 @@
-//! Where one pin of a claim stands: the only place where the shape of a tail is judged.
-//!
-//! Maintenance (index builds, compaction, settings, deletes of nothing) changes no row, so whoever shows it does no harm:
-//! it is looked through wherever it lies in a tail. What remains, the *data*, must be explained.
+//! Where one pin of a claim stands: its versions and its tail, judged for this claim alone.
 
 use super::super::observation::{Lineage, TableSeen};
+use super::ownership::{is_inline, is_own_tail, is_shown_commit, own_data};
 use crate::model::Version;
 use crate::model::history::{Step, StepKind, describe};
 use crate::model::sidecar::{Pin, Sidecar, WriterKind};
@@ -47,7 +45,7 @@ pub fn standing(sidecar: &Sidecar, pin: &Pin, seen: Option<&TableSeen>, elsewher
         Some(TableSeen::Missing { what, .. }) => Standing::Missing(what.clone()),
         Some(TableSeen::Present(lineage)) => match contradiction(pin, lineage) {
             Some(why) => Standing::Unknown(why),
-            None if elsewhere || lineage.tail().is_empty() => shown(sidecar, pin, lineage),
+            None if elsewhere || lineage.tail().is_empty() => below(sidecar, pin, lineage),
             None => moved(sidecar, pin, lineage),
         },
     }
@@ -76,7 +74,7 @@ fn contradiction(pin: &Pin, lineage: &Lineage) -> Option<String> {
 }
 
 /// What the history between E and P tells: whether the graph shows the operation's commit.
-fn shown(sidecar: &Sidecar, pin: &Pin, lineage: &Lineage) -> Standing {
+fn below(sidecar: &Sidecar, pin: &Pin, lineage: &Lineage) -> Standing {
     // Before its fork is published a branch's commits cannot be part of what the parent's lineage shows.
     if pin.expected == lineage.pin || !lineage.is_placed(&pin.branch) {
         return Standing::Unmoved;
@@ -87,10 +85,10 @@ fn shown(sidecar: &Sidecar, pin: &Pin, lineage: &Lineage) -> Standing {
             pin.table, pin.expected, lineage.pin
         ));
     }
+    let table = &pin.table;
     let inner = lineage.inner(pin.expected);
     let own: Vec<&Step> = inner.iter().filter(|step| is_shown_commit(sidecar, pin, step)).collect();
     let kept = own.iter().filter(|step| is_ancestor(inner, step.version)).count();
-    let Pin { table, .. } = pin;
     if own.is_empty() {
         Standing::Unmoved
     } else if never_confirmed(sidecar, pin) {
@@ -110,91 +108,22 @@ fn never_confirmed(sidecar: &Sidecar, pin: &Pin) -> bool {
     sidecar.kind == WriterKind::BranchMerge && sidecar.format >= 2 && pin.confirmed.is_none()
 }
 
-/// Whether a step in (E, P] counts as the operation's own. Without the transaction property that is plausibility: right
-/// kind, staged on E or earlier, and no later than the version that the writer meant to reach.
-fn is_shown_commit(sidecar: &Sidecar, pin: &Pin, step: &Step) -> bool {
-    if matches!(step.kind, StepKind::Restore(_)) {
-        return false;
-    }
-    if step.operation.is_some() {
-        return names(sidecar, step);
-    }
-    match pin.confirmed {
-        Some(confirmed) => step.version == confirmed,
-        None if sidecar.kind.is_maintenance() => step.kind.is_neutral(),
-        None => {
-            fits(sidecar.kind, &step.kind)
-                && step.read_version <= pin.expected
-                && step.version <= pin.post_commit
-        }
-    }
-}
-
 /// Whether the newest of these versions is built on `version`: every version on its predecessor, a restored one on the
 /// version that it restores.
 fn is_ancestor(steps: &[Step], version: Version) -> bool {
-    let mut wanted = Version(u64::MAX);
-    for step in steps.iter().rev().filter(|step| step.version >= version) {
-        if step.version > wanted {
+    let mut newest = Version(u64::MAX);
+    for step in steps.iter().rev() {
+        if step.version > newest {
             continue;
         }
         if step.version == version {
             return true;
         }
         if let StepKind::Restore(to) = step.kind {
-            wanted = to;
+            newest = to;
         }
     }
     false
-}
-
-/// Whether what makes a pin [`Standing::Shown`] names the operation: proof, not plausibility.
-pub fn is_proven(sidecar: &Sidecar, pin: &Pin, lineage: &Lineage) -> bool {
-    let inner = lineage.inner(pin.expected).iter();
-    inner.filter(|step| names(sidecar, step)).any(|step| is_shown_commit(sidecar, pin, step))
-}
-
-fn names(sidecar: &Sidecar, step: &Step) -> bool {
-    step.operation.as_deref() == Some(sidecar.operation.as_str())
-}
-
-/// Whether a writer of this kind commits such a step as its work.
-pub fn fits(kind: WriterKind, step: &StepKind) -> bool {
-    match kind {
-        WriterKind::Mutation | WriterKind::Load => step.is_data() || *step == StepKind::EmptyDelete,
-        WriterKind::SchemaApply => *step == StepKind::Overwrite,
-        WriterKind::BranchMerge => {
-            matches!(step, StepKind::Append | StepKind::Update | StepKind::Delete | StepKind::EmptyDelete)
-        }
-        WriterKind::EnsureIndices => *step == StepKind::CreateIndex,
-        WriterKind::Optimize => step.is_neutral(),
-    }
-}
-
-/// The data of a tail that this claim may have committed. A commit that names an operation is that operation's, and who
-/// names one names all; without names it is plausibility: right kind, staged on E or earlier.
-pub fn own_data<'a>(sidecar: &Sidecar, pin: &Pin, tail: &'a [Step]) -> Vec<&'a Step> {
-    let data = || tail.iter().filter(|step| step.kind.is_data() && fits(sidecar.kind, &step.kind));
-    let named: Vec<&Step> = data().filter(|step| names(sidecar, step)).collect();
-    if named.is_empty() { data().filter(|step| is_plausible(sidecar, pin, step)).collect() } else { named }
-}
-
-fn is_plausible(sidecar: &Sidecar, pin: &Pin, step: &Step) -> bool {
-    let staged = match sidecar.kind {
-        // Its second commit is staged on its first. Nothing follows what it confirmed.
-        WriterKind::BranchMerge => pin.confirmed.is_none_or(|confirmed| step.version <= confirmed),
-        _ => step.read_version <= pin.expected || is_inline_delete(pin, step),
-    };
-    staged && step.operation.is_none()
-}
-
-/// Deletes that are each committed at once, before the sidecar is written, which then promises the last one's version.
-pub fn is_inline(pin: &Pin) -> bool {
-    pin.post_commit > pin.expected.next()
-}
-
-fn is_inline_delete(pin: &Pin, step: &Step) -> bool {
-    step.kind == StepKind::Delete && step.version <= pin.post_commit
 }
 
 fn moved(sidecar: &Sidecar, pin: &Pin, lineage: &Lineage) -> Standing {
@@ -206,7 +135,7 @@ fn moved(sidecar: &Sidecar, pin: &Pin, lineage: &Lineage) -> Standing {
         return readiness(sidecar, pin, lineage);
     }
     if tail.iter().all(|step| step.kind.is_neutral()) {
-        return match shown(sidecar, pin, lineage) {
+        return match below(sidecar, pin, lineage) {
             Standing::Unmoved => Standing::Neutral,
             told => told,
         };
@@ -231,7 +160,7 @@ fn restored(sidecar: &Sidecar, pin: &Pin, lineage: &Lineage, to: Version, rest: 
     let tail = lineage.tail();
     if own_data(sidecar, pin, tail).is_empty() {
         // Somebody else's commit was undone; this operation's may be shown long since.
-        let told = shown(sidecar, pin, lineage);
+        let told = below(sidecar, pin, lineage);
         if told != Standing::Unmoved {
             return told;
         }
@@ -244,34 +173,6 @@ fn restored(sidecar: &Sidecar, pin: &Pin, lineage: &Lineage, to: Version, rest: 
             pin.table, lineage.pin
         ))
     }
-}
-
-/// Whether the data of a tail is exactly this operation's work on the table.
-fn is_own_tail(sidecar: &Sidecar, pin: &Pin, tail: &[Step]) -> bool {
-    let data: Vec<&Step> = tail.iter().filter(|step| !step.kind.is_neutral()).collect();
-    let own = own_data(sidecar, pin, tail);
-    match sidecar.kind {
-        WriterKind::EnsureIndices | WriterKind::Optimize => data.is_empty(),
-        WriterKind::Mutation | WriterKind::Load if data.is_empty() => deletes_nothing(pin, tail),
-        _ if data.is_empty() || own.len() != data.len() => false,
-        WriterKind::BranchMerge => true,
-        WriterKind::SchemaApply => data.len() == 1,
-        WriterKind::Mutation | WriterKind::Load => {
-            let named = own.iter().all(|step| names(sidecar, step));
-            named || if is_inline(pin) { are_inline_deletes(pin, tail, &data) } else { data.len() == 1 }
-        }
-    }
-}
-
-/// A delete that matched no row: the operation's commit, although nothing changed.
-fn deletes_nothing(pin: &Pin, tail: &[Step]) -> bool {
-    tail.iter().any(|step| step.kind == StepKind::EmptyDelete && step.read_version <= pin.expected)
-}
-
-/// Deletes that were each committed at once, all of them in the tail.
-fn are_inline_deletes(pin: &Pin, tail: &[Step], data: &[&Step]) -> bool {
-    tail.first().is_some_and(|step| step.version == pin.expected.next())
-        && data.iter().all(|step| is_inline_delete(pin, step))
 }
 
 /// An own tail: ready to be shown, or why not.

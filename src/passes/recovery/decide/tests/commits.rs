@@ -193,6 +193,8 @@ mod deletes_of_nothing {
     #[test]
     fn alone_they_are_the_whole_commit() {
         always(&person("5 | EmptyDelete@5"), 5, "A roll_forward: Person shows 6");
+        always(&person("5 | CreateIndex EmptyDelete@5"), 5, "A roll_forward: Person shows 7");
+        always(&person("5 | CreateIndex EmptyDelete@6"), 5, "A nothing_to_do");
     }
 
     #[test]
@@ -269,6 +271,31 @@ mod operation_property {
         always(&person("5 | Append@5#B"), 5, "A hold");
         always(&person("5 | Append@5#A Update@6#B"), 5, "A hold");
         always(&person("5 | Append@5#A Update@5"), 5, "A hold");
+    }
+
+    #[test]
+    fn who_names_one_commit_names_all() {
+        let unnamed = merge("A").pin("Person", 5).confirmed(7);
+        assert_eq!(
+            lone(unnamed.clone(), "5 | Append@5 Update").verdicts(),
+            ["A roll_forward: Person shows 7"]
+        );
+        assert_eq!(
+            lone(unnamed.clone(), "5 | Append@5#A Update#A").verdicts(),
+            ["A roll_forward: Person shows 7"]
+        );
+        assert_eq!(lone(unnamed, "5 | Append@5#A Update").verdicts(), ["A hold"]);
+    }
+
+    #[test]
+    fn a_name_does_not_make_a_kind_of_commit_that_its_writer_never_makes() {
+        assert_eq!(lone(merge("A").pin("Person", 5), "5 | Overwrite@5#A").verdicts(), ["A hold"]);
+        assert_eq!(lone(schema_apply("A").pin("Person", 5), "5 | Append@5#A").verdicts(), ["A hold"]);
+        assert_eq!(
+            lone(schema_apply("A").pin("Person", 5), "5 | Overwrite#A Overwrite#A").verdicts(),
+            ["A hold"]
+        );
+        always(&person("5 | Project#A"), 5, "A hold");
     }
 
     #[test]

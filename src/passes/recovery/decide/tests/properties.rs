@@ -363,3 +363,19 @@ fn nothing_is_undone_without_a_window_and_nothing_unguarded_by_the_calendar() {
     one_table(each);
     two_claims(each);
 }
+
+#[test]
+fn settling_what_moves_no_table_changes_nothing_for_the_others() {
+    two_claims(|world| {
+        let decisions = world.decide();
+        let [one, other] = &decisions[..] else { return };
+        for (settled, left) in [(one, other), (other, one)] {
+            if settled.verdict == Verdict::Hold || !settled.tables.is_empty() {
+                continue;
+            }
+            let mut rest = world.clone();
+            rest.0.claims.retain(|claim| left.operations.contains(claim.operation()));
+            assert_eq!(rest.verdicts(), [picture(left)], "{:#?}", world.0);
+        }
+    });
+}

@@ -56,7 +56,13 @@ fn a_change_of_datasets_alone_needs_no_pin() {
 
 #[test]
 fn a_table_that_was_not_rewritten_undoes_the_change() {
-    for person in ["5 |", "5 | CreateIndex", "5 | Overwrite@5 Restore(5)", "5 Append | Overwrite@5"] {
+    for person in [
+        "5 |",
+        "5 | CreateIndex",
+        "5 | Overwrite@5 Restore(5)",
+        "5 Append | Overwrite@5",
+        "5 Overwrite@5 Restore(5) |",
+    ] {
         assert_eq!(verdict(&change(staged(&ALL_STAGED), person)), Verdict::RollBack, "{person}");
     }
 }
@@ -113,6 +119,17 @@ fn a_change_that_the_graph_shows_is_never_undone() {
     let wreck = schema_apply("A").pin("Person", 5).pin("Company", 9).schema(Some(staged(&[])));
     let half = world().table("Person", "5 Overwrite@5 |").table("Company", "9 |").claim(wreck);
     assert_eq!(half.verdicts(), ["A hold"]);
+}
+
+#[test]
+fn a_late_overwrite_on_a_shown_change_does_not_cost_it_its_files() {
+    assert_eq!(verdict(&change(staged(&ALL_STAGED), "5 Overwrite@5 | Overwrite@5")), Verdict::Hold);
+}
+
+#[test]
+fn there_is_one_schema_and_it_is_mains() {
+    let elsewhere = schema_apply("A").on("feature").pin("Person", 5);
+    assert_eq!(world().fork("Person", "feature", "5 | Overwrite@5").claim(elsewhere).verdicts(), ["A hold"]);
 }
 
 #[test]
