@@ -17,9 +17,10 @@
 //! | 11 | data that nothing explains | hold |
 //!
 //! [`ownership`] says whose a commit may be, [`standing`] where one pin stands, [`judge`] what is right for one claim,
-//! [`contest`] for claims that share commits, [`timing`] when it may be done.
+//! [`contest`] for claims that share commits (`dealing` deals these out), [`timing`] when it may be done.
 
 pub mod contest;
+mod dealing;
 pub mod judge;
 pub mod ownership;
 pub mod schema;

@@ -186,6 +186,18 @@ mod one_assignment {
     }
 
     #[test]
+    fn whoever_names_any_table_of_a_held_group_waits_with_it() {
+        let world = world()
+            .table(PERSON, "5 | Append@5")
+            .table("Company", "9 Update@9 | Append@10 Append@10 Append@10")
+            .claim(load("A").pin(PERSON, 5).pin("Company", 10))
+            .claim(load("B").pin("Company", 10))
+            .claim(ensure_indices("C").pin(PERSON, 5))
+            .claim(load("D").pin("Company", 9));
+        assert_eq!(world.verdicts(), ["A+B hold", "C hold", "D hold"]);
+    }
+
+    #[test]
     fn nobody_is_settled_beside_a_tail_that_is_held() {
         let world = world()
             .table(PERSON, "5 Append@5 | Append@6 Append@7")
