@@ -85,6 +85,14 @@ fn files_that_do_not_fit_undo_the_change() {
 }
 
 #[test]
+fn files_that_still_describe_the_schema_before_the_change_undo_it() {
+    // The writer died before it staged any: the final files agree with each other, but not with the rewritten tables.
+    let before = "the files describe node:Person as it was before";
+    let unstaged = SchemaSeen { inconsistent: Some(before.into()), ..staged(&[]) };
+    assert_eq!(verdict(&change(unstaged, "5 | Overwrite@5")), Verdict::RollBack);
+}
+
+#[test]
 fn a_dataset_that_does_not_exist_undoes_the_change() {
     let lacking = SchemaSeen { missing_datasets: vec![key("Tag")], ..staged(&ALL_STAGED) };
     let decision = only(&change(lacking, "5 | Overwrite@5"), Some(Window::Exclusive));
