@@ -32,8 +32,19 @@ pub mod model;
 pub mod passes;
 
 #[cfg(feature = "engine")]
+pub mod app;
+#[cfg(feature = "engine")]
+pub mod cli;
+#[cfg(feature = "engine")]
+pub mod config;
+#[cfg(feature = "engine")]
+#[expect(clippy::disallowed_methods, reason = "the one room that makes Lance's mutating calls")]
 pub mod repo;
 #[cfg(feature = "engine")]
+pub mod runtime;
+#[cfg(feature = "engine")]
 pub mod store;
+#[cfg(feature = "engine")]
+pub mod telemetry;
 
 pub use error::{Error, Kind, Result};

@@ -12,6 +12,7 @@
 //! | [`fence`] | what a roll back is about to do, written before it does it |
 //! | [`audit`] | what a recovery did |
 pub mod audit;
+pub mod contract;
 pub mod fence;
 pub mod history;
 pub mod ids;

@@ -23,7 +23,8 @@ pub(super) struct Placed<'a> {
 pub fn judge(component: &Component, claim: &Claim, elsewhere: &BTreeSet<TableRef>) -> Judgement {
     if let Some(marker) = &claim.marker {
         let reason = format!("its {} is published already", marker.verdict.as_str());
-        return Judgement::plain(Verdict::Finish, reason);
+        let schema = schema::left_over(claim, marker.verdict);
+        return Judgement { schema, ..Judgement::plain(Verdict::Finish, reason) };
     }
     let branch = &claim.sidecar.branch;
     match claim.branch {

@@ -59,6 +59,13 @@ impl SchemaWork {
     }
 }
 
+/// What may still be to do after the publish of a schema change; all of it repeats to the same end.
+pub(super) fn left_over(claim: &Claim, published: Verdict) -> Option<SchemaWork> {
+    let seen = claim.schema.as_ref()?;
+    let forward = published == Verdict::RollForward;
+    Some(if forward { SchemaWork::finishing(seen) } else { SchemaWork::undoing(claim, seen) })
+}
+
 pub(super) fn judge(claim: &Claim, pins: &[Placed], seen: &SchemaSeen) -> Judgement {
     if let Some(why) = pins.iter().find_map(|placed| match &placed.standing {
         Standing::Foreign(why) => Some(why.clone()),

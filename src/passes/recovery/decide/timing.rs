@@ -120,6 +120,9 @@ fn when(judgement: &Judgement, quiet: Option<Duration>, schema_change: bool, pol
     };
     match judgement.verdict {
         Verdict::Hold => Timing::Person,
+        Verdict::Finish if judgement.schema.as_ref().is_some_and(SchemaWork::is_unguarded) => {
+            in_window(Timing::Now, policy, Window::covers_unguarded_acts, Timing::ManualWindow)
+        }
         Verdict::Finish => Timing::Now,
         Verdict::RollBack if schema_change => {
             in_window(after(policy.grace), policy, Window::covers_unguarded_acts, Timing::ManualWindow)

@@ -1,0 +1,157 @@
+//! The closed sets of words that metrics carry as labels. A free text would let one bad name make a thousand series.
+
+use crate::config::PassName;
+use crate::model::audit::Verdict;
+use serde::Serialize;
+use std::fmt;
+
+/// A label with a closed set of values.
+pub trait Label: Copy + 'static {
+    /// Every value.
+    fn all() -> &'static [Self];
+    /// The word for it.
+    fn word(self) -> &'static str;
+}
+
+macro_rules! labels {
+    ($($(#[$doc:meta])* $name:ident { $($(#[$value_doc:meta])* $value:ident = $word:literal,)+ })+) => { $(
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+        pub enum $name {
+            $($(#[$value_doc])* #[serde(rename = $word)] $value,)+
+        }
+
+        impl Label for $name {
+            fn all() -> &'static [Self] {
+                &[$(Self::$value),+]
+            }
+            fn word(self) -> &'static str {
+                match self {
+                    $(Self::$value => $word,)+
+                }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.word())
+            }
+        }
+    )+ };
+}
+
+labels! {
+    /// How a run of a pass ended.
+    ActivationOutcome {
+        /// Nothing is left to do.
+        Converged = "converged",
+        /// Something waits for its grace, a window or its turn.
+        Waiting = "waiting",
+        /// Something waits for a person.
+        Held = "held",
+        /// The repository is of a format that is not written.
+        Refused = "refused",
+        /// An error of the store or of this program.
+        Failed = "failed",
+    }
+
+    /// What a scope waits for.
+    WaitReason {
+        /// Its evidence has not stood still for long enough.
+        Grace = "grace",
+        /// Any window.
+        Window = "window",
+        /// A window that somebody opens by hand.
+        ManualWindow = "manual_window",
+    }
+
+    /// What was changed in a store.
+    ActionKind {
+        /// Several pins moved at once in the manifest.
+        Publish = "publish",
+        /// A table got the content of an earlier version.
+        Restore = "restore",
+        /// A fence record was written or closed.
+        Fence = "fence",
+        /// Rows were added to a graph's own history or audit tables.
+        Audit = "audit",
+        /// A sidecar was removed.
+        DeleteSidecar = "delete_sidecar",
+        /// A sidecar was put out of its engine's sight, or back.
+        Quarantine = "quarantine",
+        /// Schema files were moved or removed.
+        Schema = "schema",
+        /// A branch or a dataset that a crash left was removed.
+        Remove = "remove",
+        /// A tag was put on a version, or taken off.
+        Tag = "tag",
+        /// The leader lease was taken or given up.
+        Lease = "lease",
+    }
+
+    /// How a change ended.
+    ActionOutcome {
+        /// It happened.
+        Committed = "committed",
+        /// Its precondition no longer held; nothing happened.
+        Conflict = "conflict",
+        /// The store's answer was lost; it is looked up before anything else.
+        Unknown = "unknown",
+        /// It failed; nothing happened.
+        Failed = "failed",
+    }
+
+    /// How a request to reconcile was answered.
+    RequestOutcome {
+        /// It was accepted.
+        Accepted = "accepted",
+        /// No token, a wrong one, or one for another repository.
+        Denied = "denied",
+        /// It could not be understood, or names no repository of ours.
+        Invalid = "invalid",
+        /// Too many were waiting.
+        Busy = "busy",
+        /// The daemon was shutting down.
+        ShuttingDown = "shutting_down",
+    }
+
+    /// A kind of request, as stores bill them.
+    StoreOperation {
+        /// Reads of objects or parts of them.
+        Get = "get",
+        /// Reads of metadata.
+        Head = "head",
+        /// Pages of listings.
+        List = "list",
+        /// Writes.
+        Put = "put",
+        /// Deletions.
+        Delete = "delete",
+    }
+}
+
+impl ActivationOutcome {
+    /// Whether the run did its work. That something waits or is held is not the run's failure.
+    pub fn is_success(self) -> bool {
+        matches!(self, Self::Converged | Self::Waiting | Self::Held)
+    }
+}
+
+impl Label for Verdict {
+    fn all() -> &'static [Self] {
+        const ALL: &[Verdict] = &Verdict::ALL;
+        ALL
+    }
+    fn word(self) -> &'static str {
+        self.as_str()
+    }
+}
+
+impl Label for PassName {
+    fn all() -> &'static [Self] {
+        Self::ALL
+    }
+    fn word(self) -> &'static str {
+        self.as_str()
+    }
+}
