@@ -170,3 +170,25 @@ fn what_the_store_cannot_guard_waits_for_a_window_by_hand() {
 fn a_publish_alone_needs_no_window() {
     assert_eq!(only(&change(staged(&[]), "5 | Overwrite@5"), None).timing, Timing::Now);
 }
+
+#[test]
+fn what_follows_a_published_change_is_finished_in_the_direction_of_its_marker() {
+    let settled = |verdict| {
+        let wreck = schema_apply("A").pin("Person", 5).creating("Tag").settled(verdict);
+        world().claim(wreck.schema(Some(staged(&ALL_STAGED))))
+    };
+    for (verdict, promote, discard, remove) in [
+        (Verdict::RollForward, ALL_STAGED.to_vec(), vec![], vec![]),
+        (Verdict::RollBack, vec![], vec![State, Compiled, Source], vec![key("Tag")]),
+    ] {
+        let world = settled(verdict);
+        let decision = only(&world, Some(Window::Manual));
+        assert_eq!((picture(&decision).as_str(), &decision.timing), ("A finish", &Timing::Now));
+        let work = decision.schema.unwrap();
+        assert_eq!((work.promote, work.discard, work.remove_datasets), (promote, discard, remove));
+        assert_eq!(only(&world, Some(Window::Schedule)).timing, Timing::ManualWindow);
+        assert_eq!(only(&world, None).timing, Timing::ManualWindow);
+    }
+    let done = schema_apply("A").pin("Person", 5).settled(Verdict::RollForward);
+    assert_eq!(only(&world().claim(done), None).timing, Timing::Now, "nothing is left but records");
+}
