@@ -112,6 +112,13 @@ fn undoing_deletes_the_staged_state_first_and_names_the_datasets_to_remove() {
 }
 
 #[test]
+fn a_table_that_is_not_there_did_not_move_either() {
+    let wreck = schema_apply("A").pin("Person", 5).pin("Company", 9).schema(Some(staged(&[])));
+    let world = world().table("Person", "5 |").missing("Company", MAIN, 9, false).claim(wreck);
+    assert_eq!(world.verdicts(), ["A roll_back"]);
+}
+
+#[test]
 fn undoing_one_rewritten_table_restores_them_all() {
     let wreck = schema_apply("A").pin("Person", 5).pin("Company", 9).schema(Some(staged(&[])));
     let world = world().table("Person", "5 | Overwrite@5").table("Company", "9 |").claim(wreck);
@@ -188,6 +195,10 @@ fn what_follows_a_published_change_is_finished_in_the_direction_of_its_marker() 
         assert_eq!((work.promote, work.discard, work.remove_datasets), (promote, discard, remove));
         assert_eq!(only(&world, Some(Window::Schedule)).timing, Timing::ManualWindow);
         assert_eq!(only(&world, None).timing, Timing::ManualWindow);
+    }
+    let undone = schema_apply("A").pin("Person", 5).settled(Verdict::RollBack);
+    for left in [undone.clone().creating("Tag"), undone.schema(Some(staged(&[State])))] {
+        assert_eq!(only(&world().claim(left), None).timing, Timing::ManualWindow);
     }
     let done = schema_apply("A").pin("Person", 5).settled(Verdict::RollForward);
     assert_eq!(only(&world().claim(done), None).timing, Timing::Now, "nothing is left but records");
