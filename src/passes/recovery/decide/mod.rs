@@ -16,11 +16,14 @@
 //! | 10 | own tail, but not ready; restored tails | roll back; already undone, if the newest rows are those shown |
 //! | 11 | data that nothing explains | hold |
 //!
-//! [`standing`] looks at one pin, [`judge`] at one claim, [`contest`] at claims that share a table, [`timing`] says when.
+//! [`ownership`] says whose a commit may be, [`standing`] where one pin stands, [`judge`] what is right for one claim,
+//! [`contest`] for claims that share commits (`dealing` deals these out), [`timing`] when it may be done.
 
 pub mod contest;
 pub mod drift;
+mod dealing;
 pub mod judge;
+pub mod ownership;
 pub mod schema;
 pub mod standing;
 pub mod timing;

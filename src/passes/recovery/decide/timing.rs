@@ -168,9 +168,8 @@ pub(super) fn window_timing(quiet: Option<Duration>, policy: &Policy) -> Timing 
     in_window(after(quiet, policy.grace), policy, |_| true, Timing::Window)
 }
 
+/// The grace first: a writer that is still at work neither waits for a window nor asks for one.
 fn in_window(after_grace: Timing, policy: &Policy, covers: fn(Window) -> bool, wanted: Timing) -> Timing {
-    match policy.window {
-        Some(window) if covers(window) => after_grace,
-        _ => wanted,
-    }
+    let covered = policy.window.is_some_and(covers);
+    if covered || after_grace != Timing::Now { after_grace } else { wanted }
 }
