@@ -14,10 +14,10 @@ demo: setup-build
 
 test: setup
 ifdef NEXTEST
-	cargo nextest run
+	scripts/with-s3-server cargo nextest run
 	cargo test --quiet --doc
 else
-	cargo test
+	scripts/with-s3-server cargo test
 endif
 
 fmt:

@@ -101,3 +101,41 @@ pub struct TableOutcome {
     /// Forward: the version shown. Back: the version whose content is shown.
     pub to_version: Version,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_verdict_is_printed_as_it_is_stored() {
+        for verdict in Verdict::ALL {
+            assert_eq!(serde_json::to_value(verdict).unwrap(), verdict.as_str());
+        }
+        let names: std::collections::BTreeSet<_> = Verdict::ALL.map(Verdict::as_str).into_iter().collect();
+        assert_eq!(names.len(), Verdict::ALL.len());
+    }
+
+    #[test]
+    fn what_is_shown_in_the_end_decides_the_kind_of_audit_row() {
+        use RecoveryKind::*;
+        let kinds: Vec<_> = Verdict::ALL.into_iter().map(Verdict::recovery_kind).collect();
+        let (forward, back) = (Some(RolledForward), Some(RolledBack));
+        let expected = [None, forward, back, back, forward, back, back, Some(OrphanedBranchDiscarded), None];
+        assert_eq!(kinds, expected);
+        for kind in [RolledForward, RolledBack, OrphanedBranchDiscarded] {
+            assert_eq!(serde_json::to_value(kind).unwrap(), kind.as_str());
+        }
+    }
+
+    #[test]
+    fn an_outcome_has_the_fields_of_the_engines_json() {
+        let outcome = TableOutcome {
+            table_key: TableKey::parse("node:Person").unwrap(),
+            from_version: Version(5),
+            to_version: Version(6),
+        };
+        let text = r#"{"table_key":"node:Person","from_version":5,"to_version":6}"#;
+        assert_eq!(serde_json::to_string(&outcome).unwrap(), text);
+        assert_eq!(serde_json::from_str::<TableOutcome>(text).unwrap(), outcome);
+    }
+}

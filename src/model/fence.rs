@@ -50,3 +50,31 @@ pub struct Fence {
     /// Work even without a sidecar, until it is closed.
     pub armed: bool,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_is_read_back_as_it_was_written() {
+        let record = FenceRecord {
+            format: FENCE_FORMAT,
+            operation: OperationId::parse("01JZ0A3V9Q6T1F4C8R2M5N7P0X").unwrap(),
+            nonce: "n".into(),
+            created_at: Timestamp::from_micros(1_750_000_000_000_000).unwrap(),
+            sidecar: "{}".into(),
+            tables: vec![FencedTable {
+                table: TableKey::parse("node:Person").unwrap(),
+                branch: Branch::parse(Some("feature")).unwrap(),
+                seen_head: None,
+                restore_to: Version(5),
+            }],
+        };
+        let text = serde_json::to_string_pretty(&record).unwrap();
+        assert_eq!(serde_json::from_str::<FenceRecord>(&text).unwrap(), record);
+        for (was, bad) in [("01JZ0A3V9Q6T1F4C8R2M5N7P0X", "../x"), ("feature", "../x"), ("node:Person", "")] {
+            let hostile = text.replace(&format!("\"{was}\""), &format!("\"{bad}\""));
+            assert!(serde_json::from_str::<FenceRecord>(&hostile).is_err(), "{bad:?} for {was}");
+        }
+    }
+}

@@ -93,3 +93,70 @@ pub fn describe(steps: &[Step]) -> String {
         _ => all(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all() -> Vec<StepKind> {
+        use StepKind::*;
+        let plain = [
+            Append,
+            Update,
+            Delete,
+            EmptyDelete,
+            Overwrite,
+            CreateIndex,
+            Rewrite,
+            ReserveFragments,
+            UpdateConfig,
+        ];
+        plain.into_iter().chain([Restore(Version(5)), Other("Project".into())]).collect()
+    }
+
+    fn steps(kinds: &[StepKind]) -> Vec<Step> {
+        let step = |(version, kind): (u64, &StepKind)| Step {
+            version: Version(version),
+            read_version: Version(version - 1),
+            kind: kind.clone(),
+            operation: None,
+            transaction: String::new(),
+        };
+        (6..).zip(kinds).map(step).collect()
+    }
+
+    #[test]
+    fn a_step_that_may_change_rows_is_never_neutral() {
+        for kind in all() {
+            assert!(!(kind.is_data() && kind.is_neutral()), "{kind:?}");
+        }
+        let neither: Vec<_> =
+            all().into_iter().filter(|kind| !kind.is_data() && !kind.is_neutral()).collect();
+        assert_eq!(neither, [StepKind::Restore(Version(5)), StepKind::Other("Project".into())]);
+        assert!(StepKind::EmptyDelete.is_neutral() && StepKind::Delete.is_data());
+    }
+
+    #[test]
+    fn every_kind_has_a_name_of_its_own() {
+        let names: std::collections::BTreeSet<_> = all().iter().map(StepKind::name).collect();
+        assert_eq!(names.len(), all().len());
+    }
+
+    #[test]
+    fn a_history_is_told_in_one_line_without_its_middle() {
+        use StepKind::*;
+        assert_eq!(describe(&[]), "none");
+        assert_eq!(describe(&steps(&[Append])), "6 Append");
+        let five = [Append, EmptyDelete, Restore(Version(5)), CreateIndex, Update];
+        assert_eq!(
+            describe(&steps(&five)),
+            "6 Append, 7 Delete(nothing), 8 Restore(5), 9 CreateIndex, 10 Update"
+        );
+        let seven: Vec<_> = five.into_iter().chain([Rewrite, Other("Project".into())]).collect();
+        assert_eq!(
+            describe(&steps(&seven[..6])),
+            "6 Append, 7 Delete(nothing), 8 Restore(5), 9 CreateIndex, 10 Update, 11 Rewrite"
+        );
+        assert_eq!(describe(&steps(&seven)), "6 Append, 7 Delete(nothing), … 4 more …, 12 Project");
+    }
+}

@@ -8,7 +8,7 @@ use super::audit::Verdict;
 use super::ids::{Branch, OperationId, TableKey, Version};
 use super::time::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// `object_id` of a marker is this and the operation's id.
 const MARKER_PREFIX: &str = "outrigger:recovery:";
@@ -147,7 +147,7 @@ struct CommitJson {
 struct HeadJson<'a> {
     head_commit_id: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    parent_commit_id: Option<&'a str>,
+    parent_commit_id: Option<String>,
 }
 
 impl ManifestState {
@@ -353,7 +353,8 @@ pub enum Refusal {
         /// Where it is registered.
         known: String,
     },
-    /// A version that is not above what is shown: (table, version) may stand for one content only.
+    /// A version that is not above what is shown or dropped: (table, version) may stand for one content only, and what
+    /// lies below is not seen.
     #[error("version {version} of {table} is not above what is shown")]
     NotAbove {
         /// The table.
@@ -361,6 +362,9 @@ pub enum Refusal {
         /// The version.
         version: Version,
     },
+    /// A row that may be written only once is in the publish twice, or is a commit that is recorded already.
+    #[error("row {0:?} would be written twice")]
+    WrittenTwice(String),
 }
 
 impl ManifestState {
@@ -399,16 +403,14 @@ impl ManifestState {
         if inline_lineage {
             rows.extend(self.lineage_rows(&publish.commits, branch, made));
         }
-        Ok(rows)
+        let mut ids: BTreeSet<&String> = self.commits.keys().collect();
+        match rows.iter().map(|row| &row.object_id).find(|id| !ids.insert(id)) {
+            Some(twice) => Err(Refusal::WrittenTwice(twice.clone())),
+            None => Ok(rows),
+        }
     }
 
     fn row_for(&self, change: &Change, publish: &Publish) -> Result<Option<ManifestRow>, Refusal> {
-        let registers = |key: &TableKey| {
-            publish
-                .changes
-                .iter()
-                .any(|change| matches!(change, Change::Register { table, .. } if table == key))
-        };
         match change {
             Change::Register { table, location } => match self.locations.get(table) {
                 Some(known) if known != location => {
@@ -420,22 +422,20 @@ impl ManifestState {
                 }))),
             },
             Change::Show { table, entry } => {
-                if !self.is_registered(table) && !registers(table) {
+                let registers =
+                    |change: &Change| matches!(change, Change::Register { table: new, .. } if new == table);
+                if !self.is_registered(table) && !publish.changes.iter().any(registers) {
                     return Err(Refusal::NotRegistered(table.clone()));
                 }
-                let known = self.latest.get(table);
-                // The first version on a fresh fork has the number of its source: the row is handed over in place.
-                let handoff = known.is_some_and(|known| {
-                    known.version == entry.version
-                        && known.branch != entry.branch
-                        && known.row_count == entry.row_count
-                });
-                if !handoff && known.is_some_and(|known| known.version >= entry.version) {
+                if entry.version <= self.newest(table) && !self.is_handoff(table, entry) {
                     return Err(Refusal::NotAbove { table: table.clone(), version: entry.version });
                 }
                 Ok(Some(version_row(table, entry)))
             }
-            Change::Drop { table, version } if self.dropped(table) >= *version => {
+            Change::Drop { table, .. } if !self.is_registered(table) => {
+                Err(Refusal::NotRegistered(table.clone()))
+            }
+            Change::Drop { table, version } if *version <= self.newest(table) => {
                 Err(Refusal::NotAbove { table: table.clone(), version: *version })
             }
             Change::Drop { table, version } => {
@@ -445,9 +445,26 @@ impl ManifestState {
         }
     }
 
+    /// The greatest version that was ever shown or dropped.
+    fn newest(&self, table: &TableKey) -> Version {
+        let shown = self.latest.get(table).map(|entry| entry.version);
+        shown.unwrap_or_default().max(self.dropped(table))
+    }
+
+    /// The first version on a fresh fork has the number of its source: the row is handed over in place.
+    fn is_handoff(&self, table: &TableKey, entry: &Entry) -> bool {
+        self.entry(table).is_some_and(|known| {
+            known.version == entry.version
+                && known.branch != entry.branch
+                && known.row_count == entry.row_count
+        })
+    }
+
+    /// A row for each commit, and for the last one the head of the branch; commits carry the branch, the head is named by it.
     fn lineage_rows(&self, commits: &[CommitIntent], branch: &Branch, made: Version) -> Vec<ManifestRow> {
         let mut parent = head_of(self.commits.values()).map(|head| head.id.clone());
         let mut rows = Vec::new();
+        let mut head = None;
         for commit in commits {
             let json = CommitJson {
                 parent_commit_id: parent.clone(),
@@ -463,18 +480,15 @@ impl ManifestState {
                 table_branch: branch.name().map(str::to_owned),
                 ..Default::default()
             });
-            let grandparent = parent.replace(commit.id.clone());
-            if commit == commits.last().expect("the loop runs over it") {
-                let head = HeadJson { head_commit_id: &commit.id, parent_commit_id: grandparent.as_deref() };
-                rows.push(ManifestRow {
-                    object_id: format!("graph_head:{branch}"),
-                    object_type: "graph_head".into(),
-                    metadata: Some(json_text(&head)),
-                    table_branch: branch.name().map(str::to_owned),
-                    ..Default::default()
-                });
-            }
+            head = Some(HeadJson { head_commit_id: &commit.id, parent_commit_id: parent.take() });
+            parent = Some(commit.id.clone());
         }
+        rows.extend(head.map(|head| ManifestRow {
+            object_id: format!("graph_head:{branch}"),
+            object_type: "graph_head".into(),
+            metadata: Some(json_text(&head)),
+            ..Default::default()
+        }));
         rows
     }
 }
@@ -511,3 +525,6 @@ fn marker_row(operation: &OperationId, marker: &Marker) -> ManifestRow {
         ..Default::default()
     }
 }
+
+#[cfg(test)]
+mod tests;

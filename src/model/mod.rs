@@ -5,7 +5,14 @@
 //! | [`ids`] | table keys, branches, operation ids, Lance versions |
 //! | [`time`] | the two clocks: ours and the store's |
 //! | [`table_path`] | where a table of a graph lies, derived from its key |
+//! | [`manifest`] | what the graph shows, and the rows that change it |
+//! | [`lineage`] | the commits of the graph and their common ancestors |
+//! | [`history`] | the commits on one table |
+//! | [`sidecar`] | a writer's crash record |
+//! | [`fence`] | what a roll back is about to do, written before it does it |
+//! | [`audit`] | what a recovery did |
 pub mod audit;
+pub mod contract;
 pub mod fence;
 pub mod history;
 pub mod ids;

@@ -54,3 +54,32 @@ clock_reading! {
     /// A reading of the store's clock: an object's `LastModified` or the `Date` of an answer.
     StoreTime
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(micros: i64) -> StoreTime {
+        StoreTime::from_micros(micros).unwrap()
+    }
+
+    #[test]
+    fn no_time_passes_backwards() {
+        assert_eq!(at(3_000_000).since(at(1_000_000)), Duration::from_secs(2));
+        assert_eq!(at(1_000_000).since(at(3_000_000)), Duration::ZERO);
+    }
+
+    #[test]
+    fn readings_stay_inside_the_calendar() {
+        assert_eq!(at(0).plus(Duration::from_micros(7)).as_micros(), 7);
+        for endless in [Duration::MAX, Duration::from_secs(u64::from(u32::MAX) * 1000 * 60)] {
+            assert_eq!(at(0).plus(endless), StoreTime(DateTime::<Utc>::MAX_UTC));
+        }
+        assert_eq!(StoreTime::from_micros(i64::MAX), None);
+    }
+
+    #[test]
+    fn a_reading_is_printed_in_whole_seconds_of_utc() {
+        assert_eq!(at(1_750_000_000_999_999).to_string(), "2025-06-15T15:06:40Z");
+    }
+}

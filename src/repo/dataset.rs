@@ -56,11 +56,6 @@ pub(super) fn version_of(dataset: &Dataset) -> Version {
     Version(dataset.manifest().version)
 }
 
-/// The branch that a handle is on.
-pub(super) fn branch_of(dataset: &Dataset) -> Result<Branch> {
-    Branch::parse(dataset.manifest().branch.as_deref()).map_err(|bad| Error::corrupt(bad.to_string()))
-}
-
 /// Commits as exactly the version after the one that `dataset` shows.
 ///
 /// *Dies before*: files without a version, which later cleanup removes. *Dies after, or the answer is lost*: the version

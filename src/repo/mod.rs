@@ -8,6 +8,7 @@
 //! | [`tables`] | a table's lineage: head, transactions, content; fenced restore |
 //! | [`publish`] | the compare-and-swap of the manifest |
 //! | [`history`] | commit, actor and audit rows, appended exactly once |
+//! | `surgery` | removals under a window |
 //! | `dataset`, `fenced` | opening a dataset, committing exactly the next version |
 //!
 //! Lance's mutating calls are made here only. Every commit is fenced: it lands on the version that follows the one that
@@ -21,6 +22,7 @@ pub mod history;
 pub mod publish;
 mod rows;
 pub mod snapshot;
+mod surgery;
 pub mod tables;
 mod trouble;
 

@@ -20,7 +20,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 /// Root-relative path of the manifest dataset.
-pub(super) const MANIFEST: &str = "__manifest";
+pub const MANIFEST: &str = "__manifest";
 
 /// A consistent view of one branch.
 #[derive(Debug, Clone)]

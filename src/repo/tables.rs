@@ -13,6 +13,7 @@ use crate::store::Key;
 use lance::Dataset;
 use lance::dataset::transaction::{Operation, Transaction};
 use lance::session::Session;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// An open lineage at its newest version. Handles are made for one look: nothing of them is cached beyond it, for Lance
@@ -80,6 +81,11 @@ impl Table {
     /// H.
     pub fn head(&self) -> Version {
         version_of(&self.dataset)
+    }
+
+    /// Names of the columns at the head.
+    pub fn columns(&self) -> BTreeSet<String> {
+        self.dataset.schema().fields.iter().map(|field| field.name.clone()).collect()
     }
 
     /// Transactions in (`floor`, H], ascending. A version whose manifest or transaction is gone is left out; one that is

@@ -11,12 +11,6 @@ use super::uri::Key;
 use crate::error::{Error, Result};
 use bytes::Bytes;
 use object_store::{PutMode, PutOptions};
-use std::time::Duration;
-
-/// Attempts while the store says "exists" and shows nothing, or gives no answer and shows nothing.
-const ATTEMPTS: u32 = 6;
-/// Wait before the second attempt; doubled before each further one.
-const FIRST_DELAY: Duration = Duration::from_millis(50);
 
 /// How a conditional write ended.
 #[derive(Debug)]
@@ -26,7 +20,8 @@ pub enum Written {
         /// Their state, where the store told it.
         etag: Option<ETag>,
     },
-    /// Other bytes are the object. Ours were not written and never will be.
+    /// Other bytes are the object. Ours lost the race — or won it, and somebody deleted and rewrote the object before we
+    /// could look; so nobody may delete an object of a create-only chain to write it anew.
     Conflict,
     /// It could not be found out. Ours may be the object now or become it later: look again before anything else.
     Unknown {
@@ -41,26 +36,27 @@ impl Store {
     /// An error means that nothing was written: access denied, no such bucket, no space. A crash at any moment leaves the
     /// object whole or absent.
     pub async fn create(&self, key: &Key, bytes: Bytes) -> Result<Written> {
-        let mut last = None;
-        for attempt in 0..ATTEMPTS {
+        let mut insisting = self.patience().begin();
+        let mut attempts = 0;
+        loop {
             let error = match self.create_once(key, &bytes).await {
                 Ok(etag) => return Ok(Written::Committed { etag }),
                 Err(error) => error,
             };
+            attempts += 1;
+            let trouble = Trouble::of(&error);
             let told = self.explain(&format!("create {key}"), &error);
-            if Trouble::of(&error).wrote_nothing() {
-                // An earlier attempt without answer may still have written.
-                return if attempt == 0 { Err(told) } else { Ok(Written::Unknown { error: told }) };
+            if trouble.wrote_nothing() && attempts == 1 {
+                return Err(told);
             }
+            // An earlier attempt without answer may still have written; and a "conflict" may show nothing.
             if let Some(ending) = self.read_back(key, &bytes).await {
                 return Ok(ending);
             }
-            last = Some(told);
-            let host = &self.patience().host;
-            host.sleep(host.jittered(FIRST_DELAY * 2_u32.pow(attempt))).await;
+            if trouble.wrote_nothing() || !insisting.wait(trouble).await {
+                return Ok(Written::Unknown { error: told });
+            }
         }
-        let error = last.unwrap_or_else(|| Error::internal("no attempt to create was made"));
-        Ok(Written::Unknown { error })
     }
 
     #[expect(clippy::disallowed_methods, reason = "the store room is where objects are written")]

@@ -15,6 +15,7 @@
 
 use super::uri::Key;
 use crate::model::OperationId;
+use std::fmt;
 
 /// The folder of all control objects.
 pub const RECOVERY_DIR: &str = "__recovery";
@@ -25,9 +26,9 @@ pub enum ControlObject {
     /// A writer's intent under its operation's id.
     Sidecar(OperationId),
     /// A `.json` child whose stem is no operation id. Engines read it as a sidecar; we hold and name it.
-    OddSidecar(String),
+    OddSidecar(Stem),
     /// A sidecar under a name that engines ignore; the stem that it had.
-    Quarantined(String),
+    Quarantined(Stem),
     /// The armed fence record of an operation: work, even without a sidecar.
     Fence(OperationId),
     /// The closed fence record of an operation.
@@ -51,8 +52,31 @@ pub enum ControlObject {
     },
     /// A dataset that every graph keeps beside its tables.
     System(SystemDataset),
-    /// Any other name, root-relative. Left untouched.
-    Unknown(String),
+    /// Any other name. Left untouched.
+    Unknown(Key),
+}
+
+/// What stands before `.json` in a name found under `__recovery/`, or an operation's id. Safe as part of a name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Stem(String);
+
+impl Stem {
+    /// The text as stored.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&OperationId> for Stem {
+    fn from(id: &OperationId) -> Self {
+        Self(id.as_str().to_owned())
+    }
+}
+
+impl fmt::Display for Stem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
 }
 
 /// The three schema contract files, in the order in which a schema apply promotes them.
@@ -113,17 +137,18 @@ impl SystemDataset {
 
 /// The folder of all control objects as a key.
 pub fn recovery_dir() -> Key {
-    Key::parse(RECOVERY_DIR).expect("a constant name is a key")
+    Key::trusted(RECOVERY_DIR.to_owned())
 }
 
 impl ControlObject {
-    /// What a root-relative name stands for.
-    pub fn parse(name: &str) -> Self {
+    /// What a name stands for.
+    pub fn parse(key: &Key) -> Self {
+        let name = key.as_str();
         let known = match name.strip_prefix(RECOVERY_DIR).and_then(|rest| rest.strip_prefix('/')) {
             Some(child) => Self::parse_recovery(child),
             None => Self::parse_root(name),
         };
-        known.unwrap_or_else(|| Self::Unknown(name.to_owned()))
+        known.unwrap_or_else(|| Self::Unknown(key.clone()))
     }
 
     fn parse_recovery(child: &str) -> Option<Self> {
@@ -133,11 +158,11 @@ impl ControlObject {
         if let Some(stem) = child.strip_suffix(".json") {
             return Some(match operation(stem) {
                 Some(id) => Self::Sidecar(id),
-                None => Self::OddSidecar(stem.to_owned()),
+                None => Self::OddSidecar(Stem(stem.to_owned())),
             });
         }
         if let Some(stem) = child.strip_suffix(".json.quarantined") {
-            return Some(Self::Quarantined(stem.to_owned()));
+            return Some(Self::Quarantined(Stem(stem.to_owned())));
         }
         if let Some(id) = child.strip_suffix(".fence.closed") {
             return operation(id).map(Self::FenceClosed);
@@ -167,8 +192,12 @@ impl ControlObject {
         Some(Self::Schema { file, staged })
     }
 
-    /// The root-relative name; the inverse of [`ControlObject::parse`].
-    pub fn name(&self) -> String {
+    /// The name of the object; the inverse of [`ControlObject::parse`].
+    pub fn key(&self) -> Key {
+        Key::trusted(self.name())
+    }
+
+    fn name(&self) -> String {
         let child = match self {
             Self::Sidecar(id) => format!("{id}.json"),
             Self::OddSidecar(stem) => format!("{stem}.json"),
@@ -183,17 +212,9 @@ impl ControlObject {
             Self::Schema { file, staged: true } => return format!("{}.staging", file.name()),
             Self::Schema { file, staged: false } => return file.name().to_owned(),
             Self::System(dataset) => return dataset.name().to_owned(),
-            Self::Unknown(name) => return name.clone(),
+            Self::Unknown(key) => return key.to_string(),
         };
         format!("{RECOVERY_DIR}/{child}")
-    }
-
-    /// The name as a key.
-    ///
-    /// # Panics
-    /// On a stem or unknown name that is no key; take the listed key instead.
-    pub fn key(&self) -> Key {
-        Key::parse(&self.name()).expect("names of control objects are keys")
     }
 }
 
@@ -217,13 +238,17 @@ mod tests {
         OperationId::parse(ID).unwrap()
     }
 
+    fn key(name: &str) -> Key {
+        Key::parse(name).unwrap()
+    }
+
     fn samples() -> Vec<(ControlObject, String)> {
         use ControlObject::*;
         let below = |child: &str| format!("__recovery/{child}");
         vec![
             (Sidecar(id()), below(&format!("{ID}.json"))),
-            (OddSidecar("not-a-ulid".into()), below("not-a-ulid.json")),
-            (Quarantined(ID.into()), below(&format!("{ID}.json.quarantined"))),
+            (OddSidecar(Stem("not a ulid".into())), below("not a ulid.json")),
+            (Quarantined(Stem::from(&id())), below(&format!("{ID}.json.quarantined"))),
             (Fence(id()), below(&format!("{ID}.fence"))),
             (FenceClosed(id()), below(&format!("{ID}.fence.closed"))),
             (Beat(id()), below(&format!("beat.{ID}"))),
@@ -237,15 +262,15 @@ mod tests {
             (Schema { file: SchemaFile::State, staged: true }, "__schema_state.json.staging".into()),
             (System(SystemDataset::Manifest), "__manifest".into()),
             (System(SystemDataset::Recoveries), "_graph_commit_recoveries.lance".into()),
-            (Unknown("nodes/40d76f1f51639ec0".into()), "nodes/40d76f1f51639ec0".into()),
+            (Unknown(key("nodes/40d76f1f51639ec0")), "nodes/40d76f1f51639ec0".into()),
         ]
     }
 
     #[test]
     fn every_name_translates_both_ways() {
         for (object, name) in samples() {
-            assert_eq!(object.name(), name);
-            assert_eq!(ControlObject::parse(&name), object, "{name}");
+            assert_eq!(object.key(), key(&name));
+            assert_eq!(ControlObject::parse(&key(&name)), object, "{name}");
         }
     }
 
@@ -268,9 +293,10 @@ mod tests {
             "__recovery/sub/01JZ0A3V9Q6T1F4C8R2M5N7P0X.json",
             "__recovery",
             "_schema.pg.staging.staging",
-            "__manifest/",
+            "__manifest/x",
+            "__recovery/.json.fence",
         ] {
-            assert_eq!(ControlObject::parse(name), ControlObject::Unknown(name.into()));
+            assert_eq!(ControlObject::parse(&key(name)), ControlObject::Unknown(key(name)));
         }
     }
 }

@@ -15,6 +15,7 @@
 //! | [`host`] | wall clock, steady clock, sleep and chance, given from outside |
 pub mod create;
 pub mod host;
+#[expect(clippy::disallowed_methods, reason = "layers pass on what they are asked; `ops` and `create` ask")]
 pub mod layers;
 pub mod layout;
 pub mod open;
@@ -24,7 +25,7 @@ pub mod uri;
 
 mod backend;
 mod clock;
-mod lance;
+mod session;
 mod trouble;
 
 pub use create::Written;
@@ -32,7 +33,7 @@ pub use host::Host;
 pub use layers::Verb;
 pub use layers::faults::{Call, Fault};
 pub use layers::meter::Requests;
-pub use layout::ControlObject;
+pub use layout::{ControlObject, SchemaFile, Stem, SystemDataset};
 pub use open::{Store, StoreParts};
 pub use ops::{ETag, Listing, Meta, Object, Removed};
 pub use settings::{Credentials, StoreSettings};

@@ -3,17 +3,17 @@
 use super::backend::{self, Backend};
 use super::clock::StoreClock;
 use super::host::Host;
-use super::lance;
 use super::layers::confine::Confined;
 use super::layers::faults::{Fault, Faulty};
 use super::layers::meter::{Counts, Metered, Requests};
 use super::layers::retry::{Patience, Retrying};
+use super::session;
 use super::settings::StoreSettings;
 use super::trouble;
 use super::uri::{Key, RepoUri};
 use crate::error::{Error, Result};
 use crate::model::StoreTime;
-use ::lance::session::Session;
+use lance::session::Session;
 use object_store::ObjectStore;
 use std::fmt;
 use std::sync::Arc;
@@ -70,7 +70,7 @@ impl Store {
         let io = Arc::new(Retrying::new(io, patience.clone()));
         let io: Arc<dyn ObjectStore> = Arc::new(Confined::new(io, uri.root().clone()));
 
-        let session = lance::session(uri, settings, io.clone());
+        let session = session::over(uri, settings, io.clone());
         Ok(Self { shared: Arc::new(Shared { uri: uri.clone(), io, counts, clock, session, patience }) })
     }
 

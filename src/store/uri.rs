@@ -177,7 +177,7 @@ impl RepoUri {
             true => path.as_ref(),
             false => path.as_ref().strip_prefix(self.root.as_ref())?.strip_prefix('/')?,
         };
-        (!rest.is_empty()).then(|| Key(rest.to_owned()))
+        (!rest.is_empty()).then(|| Key::trusted(rest.to_owned()))
     }
 }
 
@@ -215,6 +215,12 @@ impl Key {
             return refuse("must not have empty, '.' or '..' segments");
         }
         Ok(Self(text.to_owned()))
+    }
+
+    /// A key whose parts are known to be good.
+    pub(super) fn trusted(text: String) -> Self {
+        debug_assert!(Path::parse(&text).is_ok(), "{text:?}");
+        Self(text)
     }
 
     /// A key one or more segments below this one.

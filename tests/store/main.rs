@@ -9,6 +9,7 @@ mod creation;
 mod datasets;
 mod time;
 mod weather;
+mod wire;
 
 use outrigger::store::StoreParts;
 use support::repos::{self, TestStore};

@@ -1,7 +1,8 @@
-//! A real S3 server, one per test process, on a free port of the loopback device.
+//! A real S3 server on the loopback device: the one that `scripts/with-s3-server` names in `OUTRIGGER_TEST_S3`, else one per
+//! test process on a free port.
 //!
 //! A shell waits beside the server for the end of its standard input, which closes when the test process ends in any way,
-//! and then stops the server gently (SIGTERM): a killed server may leave a torn object.
+//! then stops the server gently (SIGTERM; a killed server may leave a torn object) and removes its files.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -15,12 +16,20 @@ const STARTS: usize = 3;
 const READY_POLLS: usize = 300;
 const POLL: Duration = Duration::from_millis(50);
 
+/// Runs the program `$0` until standard input ends, then stops it and removes the directory `$1`.
+const GUARD: &str = r#"
+    "$0" </dev/null & server=$!
+    cat >/dev/null
+    kill -TERM $server 2>/dev/null
+    wait $server
+    rm -rf "$1"
+"#;
+
 /// A running server.
 pub struct Ministack {
     address: SocketAddr,
-    _files: tempfile::TempDir,
-    /// Its standard input stays open as long as this process lives.
-    _guard: Child,
+    /// The shell beside it, whose standard input stays open as long as this process lives.
+    _own: Option<Child>,
 }
 
 /// The server of this test process, started at the first call.
@@ -39,10 +48,15 @@ impl Ministack {
         format!("http://{}", self.address)
     }
 
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// Makes a bucket that no other test uses, and returns its name.
     pub fn bucket(&self) -> String {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("bucket-{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        let name = format!("bucket-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let answer = self.ask("PUT", &format!("/{name}")).expect("the S3 server answers");
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
         name
@@ -52,8 +66,8 @@ impl Ministack {
     fn start() -> Option<Self> {
         let address =
             TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port");
-        let files = tempfile::tempdir().expect("a temporary directory");
-        let server = Self { address, _guard: spawn(address.port(), files.path()), _files: files };
+        let files = tempfile::tempdir().expect("a temporary directory").keep();
+        let server = Self { address, _own: Some(spawn(address.port(), &files)) };
         (0..READY_POLLS)
             .any(|_| {
                 std::thread::sleep(POLL);
@@ -86,11 +100,9 @@ fn spawn(port: u16, files: &Path) -> Child {
         program.display()
     );
     Command::new("sh")
-        .args([
-            "-c",
-            r#""$0" </dev/null & server=$!; cat >/dev/null; kill -TERM $server 2>/dev/null; wait $server"#,
-        ])
+        .args(["-c", GUARD])
         .arg(program)
+        .arg(files)
         .envs([
             ("BIND_HOST", "127.0.0.1"),
             ("LOG_LEVEL", "WARNING"),

@@ -2,4 +2,5 @@
 #![allow(dead_code, reason = "each test binary uses its own part")]
 pub mod faults;
 pub mod ministack;
+pub mod proxy;
 pub mod repos;

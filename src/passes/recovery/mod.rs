@@ -6,5 +6,9 @@
 //! *Never*: touches what it does not understand, follows a path that a sidecar records, or deletes a sidecar whose outcome
 //! is not recorded in the manifest first.
 
+#[cfg(feature = "engine")]
+pub mod act;
 pub mod decide;
 pub mod observation;
+#[cfg(feature = "engine")]
+pub mod observe;

@@ -41,7 +41,8 @@ pub struct Patience {
 }
 
 impl Patience {
-    fn begin(&self) -> Insisting {
+    /// Begins one call that may take several attempts.
+    pub(in crate::store) fn begin(&self) -> Insisting {
         Insisting { patience: self.clone(), since: None, failures: 0 }
     }
 
@@ -67,7 +68,7 @@ impl Patience {
 }
 
 /// One call and its failures so far.
-struct Insisting {
+pub(in crate::store) struct Insisting {
     patience: Patience,
     since: Option<Duration>,
     failures: u32,
@@ -77,6 +78,11 @@ impl Insisting {
     /// Waits before the next attempt, or gives the error back.
     async fn pause(&mut self, error: Error) -> Result<()> {
         let trouble = Trouble::of(&error);
+        if trouble.passes() && self.wait(trouble).await { Ok(()) } else { Err(error) }
+    }
+
+    /// Waits before the next attempt; false if patience ends before it.
+    pub(in crate::store) async fn wait(&mut self, trouble: Trouble) -> bool {
         let limit = match trouble {
             Trouble::Unreachable => self.patience.limit.min(PATIENCE_UNREACHABLE),
             _ => self.patience.limit,
@@ -85,11 +91,11 @@ impl Insisting {
         let now = self.patience.host.uptime();
         let since = *self.since.get_or_insert(now);
         let delay = self.patience.delay(self.failures);
-        if !trouble.passes() || now.saturating_sub(since) + delay > limit {
-            return Err(error);
+        if now.saturating_sub(since) + delay > limit {
+            return false;
         }
         self.patience.host.sleep(delay).await;
-        Ok(())
+        true
     }
 }
 

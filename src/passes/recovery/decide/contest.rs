@@ -1,113 +1,153 @@
 //! Claims that share a table. On graph dialects a commit does not say whose it is, so a claim is only rolled forward if it
-//! is complete *however* the commits are dealt out; otherwise the whole component is undone in a window.
+//! is complete *however* the commits are dealt out; otherwise all that may have written them are undone in a window.
+//!
+//! A claim has a *stake* in a tail if it may have committed some of its data. Claims whose stakes meet are judged together.
+//! The others are judged by what the graph shows and leave that tail alone.
 
-use super::super::observation::{BranchSeen, Claim, Component, TableRef, TableSeen};
-use super::judge::{judge, place, restore};
-use super::standing::{Standing, fits};
+use super::super::observation::{BranchSeen, Claim, Component, Lineage, TableRef, TableSeen};
+use super::judge::{Placed, judge, obstacle, place, restore};
+use super::schema::SchemaWork;
+use super::standing::{Standing, after_restore, may_own};
 use super::{Judgement, TablePlan, TableWork};
 use crate::model::Version;
 use crate::model::audit::Verdict;
-use crate::model::history::{Step, StepKind, describe};
-use crate::model::sidecar::WriterKind;
+use crate::model::history::{Step, describe};
+use crate::model::sidecar::{Pin, WriterKind};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Indices into the component's claims, and what is right for them together.
 pub type Resolved = (Vec<usize>, Judgement);
 
-/// Judges every claim; those whose tails meet on a table are judged together.
+/// Judges every claim, those whose stakes meet together.
 pub fn resolve(component: &Component) -> Vec<Resolved> {
-    let alone: Vec<_> = component.claims.iter().map(|claim| judge(component, claim)).collect();
-    let contested = contested(component, &alone);
+    let stakes = stakes(component);
     let mut resolved: Vec<Resolved> = Vec::new();
-    if !contested.is_empty() {
-        resolved.extend(together(component, &contested));
+    // Tails whose authors are held, with the reason.
+    let mut held: BTreeMap<&TableRef, String> = BTreeMap::new();
+    for group in groups(component, &stakes) {
+        let judgement = match group[..] {
+            [alone] => judge(component, &component.claims[alone], &BTreeSet::new()),
+            _ => {
+                together(component, &group.iter().map(|index| &component.claims[*index]).collect::<Vec<_>>())
+            }
+        };
+        if judgement.verdict == Verdict::Hold {
+            let of_group = stakes.iter().filter(|(_, owners)| group.iter().any(|one| owners.contains(one)));
+            held.extend(of_group.map(|(at, _)| (at, judgement.reason.clone())));
+        }
+        resolved.push((group, judgement));
     }
-    let rest = alone.into_iter().enumerate().filter(|(index, _)| !contested.contains(index));
-    resolved.extend(rest.map(|(index, judgement)| (vec![index], judgement)));
+    let staked: BTreeSet<usize> = stakes.values().flatten().copied().collect();
+    for (index, claim) in component.claims.iter().enumerate().filter(|(index, _)| !staked.contains(index)) {
+        let elsewhere: BTreeSet<TableRef> = stakes.keys().filter(|at| names(claim, at)).cloned().collect();
+        let waits_for = elsewhere.iter().find_map(|at| held.get(at)).filter(|_| is_open(claim));
+        let judgement = match waits_for {
+            Some(why) => Judgement::plain(Verdict::Hold, why.clone()),
+            None => judge(component, claim, &elsewhere),
+        };
+        resolved.push((vec![index], judgement));
+    }
     resolved.sort_by_key(|(claims, _)| claims.first().copied());
     resolved
 }
 
-/// Claims whose judgement on their own would read a tail that another unsettled claim may have written.
-///
-/// Settled claims (a marker) and claims of gone branches explain nothing in a tail. A tail of maintenance alone needs no
-/// author: whoever shows it changes no row.
-fn contested(component: &Component, alone: &[Judgement]) -> BTreeSet<usize> {
-    let open = |index: &usize| !matches!(alone[*index].verdict, Verdict::Finish | Verdict::DiscardOrphan);
-    let mut contested = BTreeSet::new();
-    for (at, seen) in &component.tables {
-        let TableSeen::Present(lineage) = seen else { continue };
-        if lineage.tail().iter().all(|step| step.kind.is_neutral()) {
-            continue;
-        }
-        let claimants: Vec<usize> = (0..component.claims.len())
-            .filter(open)
-            .filter(|index| names(&component.claims[*index], at))
-            .collect();
-        if claimants.len() > 1 {
-            contested.extend(claimants);
-        }
-    }
-    spread(component, contested)
-}
-
-/// Whoever shares a table with a contested claim is contested too.
-fn spread(component: &Component, mut contested: BTreeSet<usize>) -> BTreeSet<usize> {
-    if contested.is_empty() {
-        return contested;
-    }
-    loop {
-        let tables: BTreeSet<TableRef> =
-            contested.iter().flat_map(|index| refs(&component.claims[*index])).collect();
-        let more: BTreeSet<usize> = (0..component.claims.len())
-            .filter(|index| component.claims[*index].marker.is_none())
-            .filter(|index| refs(&component.claims[*index]).any(|at| tables.contains(&at)))
-            .collect();
-        if more.is_subset(&contested) {
-            return contested;
-        }
-        contested.extend(more);
-    }
-}
-
-fn refs(claim: &Claim) -> impl Iterator<Item = TableRef> {
-    let at =
-        |(table, branch): (&_, &_)| TableRef { table: Clone::clone(table), branch: Clone::clone(branch) };
-    claim.sidecar.tables().map(at)
+/// Settled claims (a marker) and claims of gone branches explain nothing in a tail.
+fn is_open(claim: &Claim) -> bool {
+    claim.marker.is_none() && matches!(claim.branch, BranchSeen::Live | BranchSeen::Unusable(_))
 }
 
 fn names(claim: &Claim, at: &TableRef) -> bool {
-    claim.sidecar.pins.iter().any(|pin| pin.table == at.table && pin.branch == at.branch)
+    pin_at(claim, at).is_some()
 }
 
-/// Contested claims: all forward, or all back, or held.
-fn together(component: &Component, claims: &BTreeSet<usize>) -> Vec<Resolved> {
-    let members: Vec<usize> = claims.iter().copied().collect();
-    if let Some(hold) = members.iter().find_map(|index| unknown_about(component, &component.claims[*index])) {
-        return vec![(members, Judgement::plain(Verdict::Hold, hold))];
+fn pin_at<'a>(claim: &'a Claim, at: &TableRef) -> Option<&'a Pin> {
+    claim.sidecar.pins.iter().find(|pin| pin.table == at.table && pin.branch == at.branch)
+}
+
+fn may_have_made(claim: &Claim, at: &TableRef, step: &Step) -> bool {
+    pin_at(claim, at).is_some_and(|pin| may_own(&claim.sidecar, pin, step))
+}
+
+/// For every tail with data that some claim may have committed: those claims.
+fn stakes(component: &Component) -> BTreeMap<TableRef, BTreeSet<usize>> {
+    let owners = |(at, seen): (&TableRef, &TableSeen)| {
+        let TableSeen::Present(lineage) = seen else { return None };
+        let claims = component.claims.iter().enumerate().filter(|(_, claim)| {
+            is_open(claim) && lineage.tail().iter().any(|step| may_have_made(claim, at, step))
+        });
+        let owners: BTreeSet<usize> = claims.map(|(index, _)| index).collect();
+        (!owners.is_empty()).then(|| (at.clone(), owners))
+    };
+    component.tables.iter().filter_map(owners).collect()
+}
+
+/// The claims that have a stake, sorted into groups: two are in one group if they name the same such tail.
+fn groups(component: &Component, stakes: &BTreeMap<TableRef, BTreeSet<usize>>) -> Vec<Vec<usize>> {
+    let staked: BTreeSet<usize> = stakes.values().flatten().copied().collect();
+    let mut groups: Vec<BTreeSet<usize>> = Vec::new();
+    for at in stakes.keys() {
+        let mut linked: BTreeSet<usize> =
+            staked.iter().copied().filter(|index| names(&component.claims[*index], at)).collect();
+        groups.retain(|group| {
+            let apart = group.is_disjoint(&linked);
+            if !apart {
+                linked.extend(group);
+            }
+            apart
+        });
+        groups.push(linked);
     }
-    match dealt(component, &members) {
+    groups.into_iter().map(|group| group.into_iter().collect()).collect()
+}
+
+/// Claims whose stakes meet: all forward, or all back, or held.
+fn together(component: &Component, claims: &[&Claim]) -> Judgement {
+    let placed: Vec<Vec<Placed>> =
+        claims.iter().map(|claim| place(component, claim, &BTreeSet::new())).collect();
+    if let Some(why) = claims.iter().zip(&placed).find_map(|(claim, pins)| obstacle(claim, pins)) {
+        return Judgement::plain(Verdict::Hold, why);
+    }
+    let alone: Vec<Judgement> =
+        claims.iter().map(|claim| judge(component, claim, &BTreeSet::new())).collect();
+    if alone.iter().all(|judgement| judgement.verdict == Verdict::AlreadyUndone) {
+        let reason = alone[0].reason.clone();
+        let tables = once_each(alone.into_iter().flat_map(|judgement| judgement.tables));
+        return Judgement::plain(Verdict::AlreadyUndone, reason).with_tables(tables);
+    }
+    match deal(component, claims) {
+        Dealing::Unexplained(why) => Judgement::plain(Verdict::Hold, why),
         Dealing::Complete(tables) => {
-            let reason = format!("{} operations share tables and each of them is complete", members.len());
-            vec![(members, Judgement::plain(Verdict::RollForward, reason).with_tables(tables))]
+            let reason = format!("{} operations share tables and each of them is complete", claims.len());
+            Judgement::plain(Verdict::RollForward, reason).with_tables(tables)
         }
         Dealing::Incomplete(why) => {
-            let tables = undo_all(component, &members);
-            vec![(members, Judgement::plain(Verdict::RollBack, why).with_tables(tables))]
+            let pins = || placed.iter().flatten();
+            if let Some(shown) = pins().find(|placed| placed.standing == Standing::Shown) {
+                let why = format!("{why}, and the graph shows what may be its commit on {}", shown.pin.table);
+                return Judgement::plain(Verdict::Hold, why);
+            }
+            Judgement {
+                schema: undo_schema(claims),
+                tables: once_each(pins().filter_map(restore)),
+                ..Judgement::plain(Verdict::RollBack, why)
+            }
         }
-        Dealing::Unexplained(why) => vec![(members, Judgement::plain(Verdict::Hold, why))],
     }
 }
 
-/// What no company changes: something unknown about a claim's branch or tables.
-fn unknown_about(component: &Component, claim: &Claim) -> Option<String> {
-    let unknown = place(component, claim).into_iter().find_map(|placed| match placed.standing {
-        Standing::Unknown(why) => Some(why),
-        _ => None,
-    });
-    unknown.or_else(|| match &claim.branch {
-        BranchSeen::Unusable(why) => Some(why.clone()),
-        _ => None,
+fn once_each(plans: impl IntoIterator<Item = TablePlan>) -> Vec<TablePlan> {
+    let by_table: BTreeMap<TableRef, TablePlan> =
+        plans.into_iter().map(|plan| (plan.at.clone(), plan)).collect();
+    by_table.into_values().collect()
+}
+
+/// What undoes the schema changes among these claims.
+fn undo_schema(claims: &[&Claim]) -> Option<SchemaWork> {
+    let works = claims.iter().filter_map(|claim| Some(SchemaWork::undoing(claim, claim.schema.as_ref()?)));
+    works.reduce(|mut all, one| {
+        // Files and lock are the graph's, the same for all; the datasets are each one's own.
+        all.remove_datasets.extend(one.remove_datasets);
+        all
     })
 }
 
@@ -121,40 +161,31 @@ enum Dealing {
     Unexplained(String),
 }
 
-fn dealt(component: &Component, members: &[usize]) -> Dealing {
-    let mut plans: BTreeMap<TableRef, TablePlan> = BTreeMap::new();
-    let mut incomplete = None;
+fn deal(component: &Component, claims: &[&Claim]) -> Dealing {
+    let at = |pin: &Pin| TableRef { table: pin.table.clone(), branch: pin.branch.clone() };
     let lineages: BTreeSet<TableRef> =
-        members.iter().flat_map(|index| refs(&component.claims[*index])).collect();
+        claims.iter().flat_map(|claim| claim.sidecar.pins.iter().map(at)).collect();
+    let mut tables = Vec::new();
+    let mut incomplete = None;
     for at in lineages {
-        let claimants: Vec<&Claim> =
-            members.iter().map(|index| &component.claims[*index]).filter(|claim| names(claim, &at)).collect();
+        let claimants: Vec<&Claim> = claims.iter().copied().filter(|claim| names(claim, &at)).collect();
         let Some(TableSeen::Present(lineage)) = component.tables.get(&at) else {
             incomplete.get_or_insert(format!("{} is not there", at.table));
             continue;
         };
-        match deal_table(&at, lineage.tail(), lineage.pin, &claimants) {
+        match deal_table(&at, lineage, &claimants) {
             Deal::Unexplained(why) => return Dealing::Unexplained(why),
             Deal::Short(why) => {
                 incomplete.get_or_insert(why);
             }
             Deal::Sure => {
-                plans.insert(
-                    at.clone(),
-                    TablePlan {
-                        at,
-                        pin: lineage.pin,
-                        pin_branch: lineage.pin_branch.clone(),
-                        work: TableWork::Show { to: lineage.head },
-                    },
-                );
+                let work = TableWork::Show { to: lineage.head };
+                let pin_branch = lineage.pin_branch.clone();
+                tables.push(TablePlan { at, pin: lineage.pin, pin_branch, work });
             }
         }
     }
-    match incomplete {
-        Some(why) => Dealing::Incomplete(why),
-        None => Dealing::Complete(plans.into_values().collect()),
-    }
+    incomplete.map_or(Dealing::Complete(tables), Dealing::Incomplete)
 }
 
 enum Deal {
@@ -164,96 +195,81 @@ enum Deal {
 }
 
 /// One table: every data commit needs a claimant of its own, and every claimant must come out with a commit.
-fn deal_table(at: &TableRef, tail: &[Step], pin: Version, claimants: &[&Claim]) -> Deal {
+fn deal_table(at: &TableRef, lineage: &Lineage, claimants: &[&Claim]) -> Deal {
     let table = &at.table;
-    if tail.iter().any(|step| matches!(step.kind, StepKind::Restore(_))) {
-        return Deal::Short(format!("{table} was restored in part: {}", describe(tail)));
-    }
-    if let Some(step) = tail.iter().find(|step| matches!(step.kind, StepKind::Other(_))) {
-        return Deal::Unexplained(format!(
-            "{table} has a commit that nothing explains: {} {}",
-            step.version,
-            step.kind.name()
-        ));
-    }
-    // Schema changes and merges make several commits or read the whole graph: they are complete alone or not at all.
-    if claimants.iter().any(|claim| !deals_in_single_commits(claim)) {
-        return Deal::Short(format!("{table} is claimed by operations that cannot be told apart"));
-    }
-    let commits: Vec<&Step> = tail.iter().filter(|step| step.kind.is_data()).collect();
-    let writers: Vec<&&Claim> =
-        claimants.iter().filter(|claim| !claim.sidecar.kind.is_maintenance()).collect();
-    let may = |commit: &Step, claim: &Claim| {
-        let claim_pin = claim.sidecar.pins.iter().find(|claim_pin| claim_pin.table == *table);
-        fits(claim.sidecar.kind, &commit.kind)
-            && claim_pin.is_some_and(|claim_pin| commit.read_version <= claim_pin.expected)
-            && commit.operation.as_deref().is_none_or(|named| named == claim.operation().as_str())
-    };
-    let edges: Vec<Vec<usize>> = commits
+    let restored = after_restore(lineage.tail());
+    let tail = restored.map_or(lineage.tail(), |(_, rest)| rest);
+    let commits: Vec<&Step> = tail.iter().filter(|step| !step.kind.is_neutral()).collect();
+    let makers: Vec<Vec<usize>> = commits
         .iter()
-        .map(|commit| (0..writers.len()).filter(|writer| may(commit, writers[*writer])).collect())
+        .map(|step| (0..claimants.len()).filter(|one| may_have_made(claimants[*one], at, step)).collect())
         .collect();
-    if !can_deal(&edges, None) {
-        return Deal::Unexplained(format!(
-            "{table} has more commits than its operations explain: {}",
-            describe(tail)
-        ));
+    let takes_many: Vec<bool> = claimants.iter().map(|claim| commits_often(claim, at)).collect();
+    if !can_deal(&makers, &takes_many, None) {
+        let found = describe(tail);
+        return Deal::Unexplained(format!("{table} has commits that its operations do not explain: {found}"));
     }
-    let began_here = |claim: &&&Claim| {
-        claim.sidecar.pins.iter().any(|claim_pin| claim_pin.table == *table && claim_pin.expected == pin)
-    };
-    if let Some(claim) = writers.iter().find(|claim| !began_here(claim)) {
+    if restored.is_some() {
+        return Deal::Short(format!("{table} was restored in part: {}", describe(lineage.tail())));
+    }
+    let began_elsewhere =
+        |claim: &&Claim| pin_at(claim, at).is_none_or(|claim_pin| claim_pin.expected != lineage.pin);
+    if let Some(claim) = claimants.iter().copied().find(began_elsewhere) {
         return Deal::Short(format!("operation {} began at another version of {table}", claim.operation()));
     }
-    match (0..writers.len()).find(|writer| can_deal(&edges, Some(*writer))) {
+    // What commits often, or is complete only by its own rule, is complete alone or not at all.
+    if let Some(claim) = claimants.iter().find(|claim| {
+        commits_often(claim, at)
+            || matches!(claim.sidecar.kind, WriterKind::SchemaApply | WriterKind::BranchMerge)
+    }) {
+        return Deal::Short(format!(
+            "the commits of operation {} on {table} cannot be told",
+            claim.operation()
+        ));
+    }
+    match (0..claimants.len()).find(|one| can_deal(&makers, &takes_many, Some(*one))) {
         Some(without) => {
-            Deal::Short(format!("operation {} may have no commit on {table}", writers[without].operation()))
+            Deal::Short(format!("operation {} may have no commit on {table}", claimants[without].operation()))
         }
         None => Deal::Sure,
     }
 }
 
-fn deals_in_single_commits(claim: &Claim) -> bool {
-    !matches!(claim.sidecar.kind, WriterKind::SchemaApply | WriterKind::BranchMerge)
+/// Whether a claim may have several data commits on a table.
+fn commits_often(claim: &Claim, at: &TableRef) -> bool {
+    let promised = |pin: &Pin| pin.post_commit > Version(pin.expected.0 + 1);
+    claim.sidecar.kind == WriterKind::BranchMerge || pin_at(claim, at).is_some_and(promised)
 }
 
-/// Whether every commit can have a claimant of its own, with one claimant left out. Augmenting paths: tails are short.
-fn can_deal(edges: &[Vec<usize>], left_out: Option<usize>) -> bool {
+/// Whether every commit can have a maker, none making two unless it takes many, with one claimant left out. Augmenting
+/// paths: tails are short.
+fn can_deal(makers: &[Vec<usize>], takes_many: &[bool], left_out: Option<usize>) -> bool {
     fn give(
         commit: usize,
-        edges: &[Vec<usize>],
-        left_out: Option<usize>,
+        makers: &[Vec<usize>],
+        takes_many: &[bool],
         tried: &mut BTreeSet<usize>,
         owner: &mut BTreeMap<usize, usize>,
     ) -> bool {
-        for &writer in &edges[commit] {
-            if Some(writer) == left_out || !tried.insert(writer) {
+        for &maker in &makers[commit] {
+            if !tried.insert(maker) {
                 continue;
             }
-            let free = match owner.get(&writer).copied() {
-                None => true,
-                Some(other) => give(other, edges, left_out, tried, owner),
-            };
+            let free = takes_many[maker]
+                || match owner.get(&maker).copied() {
+                    None => true,
+                    Some(other) => give(other, makers, takes_many, tried, owner),
+                };
             if free {
-                owner.insert(writer, commit);
+                owner.insert(maker, commit);
                 return true;
             }
         }
         false
     }
     let mut owner = BTreeMap::new();
-    (0..edges.len()).all(|commit| give(commit, edges, left_out, &mut BTreeSet::new(), &mut owner))
-}
-
-/// The undoing of every table that a contested claim names, each once.
-fn undo_all(component: &Component, members: &[usize]) -> Vec<TablePlan> {
-    let mut tables = BTreeMap::new();
-    for index in members {
-        for placed in place(component, &component.claims[*index]) {
-            if let Some(plan) = restore(&placed) {
-                tables.entry(plan.at.clone()).or_insert(plan);
-            }
-        }
-    }
-    tables.into_values().collect()
+    (0..makers.len()).all(|commit| {
+        let mut tried: BTreeSet<usize> = left_out.into_iter().collect();
+        give(commit, makers, takes_many, &mut tried, &mut owner)
+    })
 }

@@ -1,86 +1,116 @@
 //! One claim on its own: the decision table, first match wins.
 
-use super::super::observation::{
-    BranchSeen, Claim, Component, Lineage, MergeSeen, Origin, TableRef, TableSeen,
-};
-use super::standing::{Standing, lands_elsewhere, standing};
+use super::super::observation::{BranchSeen, Claim, Component, Lineage, MergeSeen, TableRef, TableSeen};
+use super::standing::{Standing, is_proven, standing};
 use super::{Judgement, TablePlan, TableWork, schema};
 use crate::model::audit::Verdict;
 use crate::model::history::describe;
 use crate::model::sidecar::{Pin, WriterKind};
+use std::collections::BTreeSet;
 
 /// A pin with where it stands.
 pub(super) struct Placed<'a> {
     pub pin: &'a Pin,
+    /// `None` if the lineage is not there, or if what lies above the pin is not for this claim to move.
     pub lineage: Option<&'a Lineage>,
     pub standing: Standing,
 }
 
-/// Judges one claim as if no other claim shared its tables.
-pub fn judge(component: &Component, claim: &Claim) -> Judgement {
+/// Judges one claim as if no other claim shared its tables, except that the data above `elsewhere` is other claims'.
+pub fn judge(component: &Component, claim: &Claim, elsewhere: &BTreeSet<TableRef>) -> Judgement {
     if let Some(marker) = &claim.marker {
-        return Judgement::plain(
-            Verdict::Finish,
-            format!("its {} is published already", marker.verdict.as_str()),
-        );
+        let reason = format!("its {} is published already", marker.verdict.as_str());
+        let schema = schema::left_over(claim, marker.verdict);
+        return Judgement { schema, ..Judgement::plain(Verdict::Finish, reason) };
     }
-    match &claim.branch {
-        BranchSeen::Unusable(why) => return Judgement::plain(Verdict::Hold, why.clone()),
+    let branch = &claim.sidecar.branch;
+    match claim.branch {
         BranchSeen::Gone => {
-            return Judgement::plain(
-                Verdict::DiscardOrphan,
-                format!("branch {} is gone", claim.sidecar.branch),
-            );
+            return Judgement::plain(Verdict::DiscardOrphan, format!("branch {branch} is gone"));
         }
         BranchSeen::Younger => {
-            let reason = format!("branch {} was created after this sidecar", claim.sidecar.branch);
+            let reason = format!("branch {branch} was created after this sidecar");
             return Judgement::plain(Verdict::DiscardOrphan, reason);
         }
-        BranchSeen::Live => {}
+        BranchSeen::Live | BranchSeen::Unusable(_) => {}
     }
-    if let Some(pin) = lands_elsewhere(&claim.sidecar) {
-        let reason = format!(
-            "{} would land on branch {} of a commit to {}",
-            pin.table, pin.branch, claim.sidecar.branch
-        );
-        return Judgement::plain(Verdict::Hold, reason);
-    }
-    let pins = place(component, claim);
-    if let Some(why) = pins.iter().find_map(|placed| unknown(&placed.standing)) {
+    let pins = place(component, claim, elsewhere);
+    if let Some(why) = obstacle(claim, &pins) {
         return Judgement::plain(Verdict::Hold, why);
     }
-    match claim.sidecar.kind {
-        WriterKind::SchemaApply => schema::judge(claim, &pins),
-        kind if kind.is_maintenance() => maintenance(&pins).unwrap_or_else(|| data(claim, &pins)),
+    match (claim.sidecar.kind, &claim.schema) {
+        (WriterKind::SchemaApply, Some(seen)) => schema::judge(claim, &pins, seen),
+        (kind, _) if kind.is_maintenance() => maintenance(&pins).unwrap_or_else(|| data(claim, &pins)),
         _ => data(claim, &pins),
     }
 }
 
-pub(super) fn place<'a>(component: &'a Component, claim: &'a Claim) -> Vec<Placed<'a>> {
+/// Where each pin of a claim stands.
+pub(super) fn place<'a>(
+    component: &'a Component,
+    claim: &'a Claim,
+    elsewhere: &BTreeSet<TableRef>,
+) -> Vec<Placed<'a>> {
     let placed = |pin: &'a Pin| {
-        let seen = component.lineage_of(pin);
+        let at = TableRef { table: pin.table.clone(), branch: pin.branch.clone() };
+        let seen = component.tables.get(&at);
+        let elsewhere = elsewhere.contains(&at);
         let lineage = match seen {
-            Some(TableSeen::Present(lineage)) => Some(lineage),
+            Some(TableSeen::Present(lineage)) if !elsewhere => Some(lineage),
             _ => None,
         };
-        Placed { pin, lineage, standing: standing(&claim.sidecar, pin, seen) }
+        Placed { pin, lineage, standing: standing(&claim.sidecar, pin, seen, elsewhere) }
     };
     claim.sidecar.pins.iter().map(placed).collect()
 }
 
-fn unknown(standing: &Standing) -> Option<String> {
-    match standing {
+/// Row 2: something about a claim that is not understood, whoever else shares its tables.
+pub(super) fn obstacle(claim: &Claim, pins: &[Placed]) -> Option<String> {
+    if let BranchSeen::Unusable(why) = &claim.branch {
+        return Some(why.clone());
+    }
+    // A writer's commits land on the Lance branch named like its graph branch. Anything else is not a writer we know.
+    let graph_branch = &claim.sidecar.branch;
+    if let Some((table, branch)) = claim.sidecar.tables().find(|(_, branch)| *branch != graph_branch) {
+        return Some(format!("{table} would land on branch {branch} of a commit to {graph_branch}"));
+    }
+    if claim.sidecar.kind == WriterKind::SchemaApply && claim.schema.is_none() {
+        return Some("the schema's contract files were not observed".into());
+    }
+    pins.iter().find_map(|placed| match &placed.standing {
         Standing::Unknown(why) => Some(why.clone()),
         _ => None,
+    })
+}
+
+impl Placed<'_> {
+    /// Nothing but maintenance lies above the pin, if anything does.
+    fn is_neutral(&self) -> bool {
+        self.lineage.is_none_or(|lineage| lineage.tail().iter().all(|step| step.kind.is_neutral()))
+    }
+
+    /// Neither the graph nor the tail holds rows of the operation.
+    fn is_idle(&self) -> bool {
+        match self.standing {
+            Standing::Unmoved | Standing::Missing(_) | Standing::Neutral => true,
+            Standing::Complete | Standing::Own(_) => self.is_neutral(),
+            _ => false,
+        }
+    }
+
+    fn is_shown(&self) -> bool {
+        self.standing == Standing::Shown
+    }
+
+    /// The newest version has the rows that the graph shows, and none of the operation's.
+    fn is_undone(&self) -> bool {
+        self.is_idle() || matches!(self.standing, Standing::Undone | Standing::RestoredSince)
     }
 }
 
 /// Row 5, and its counterpart without a tail: what leaves rows as they are is never undone.
 fn maintenance(pins: &[Placed]) -> Option<Judgement> {
-    let neutral = |placed: &Placed| {
-        placed.lineage.is_none_or(|lineage| lineage.tail().iter().all(|step| step.kind.is_neutral()))
-    };
-    if !pins.iter().all(neutral) {
+    if !pins.iter().all(Placed::is_neutral) {
         return None;
     }
     let moved: Vec<_> = pins.iter().filter_map(show_head).collect();
@@ -88,52 +118,35 @@ fn maintenance(pins: &[Placed]) -> Option<Judgement> {
         let reason = format!("only maintenance lies above the pins: {}", tails(pins));
         return Some(Judgement::plain(Verdict::RollForward, reason).with_tables(moved));
     }
-    let shown = pins.iter().any(|placed| placed.standing == Standing::Shown);
-    shown.then(|| {
+    pins.iter().any(Placed::is_shown).then(|| {
         Judgement::plain(Verdict::AlreadyPublished, "its maintenance is shown and nothing lies above it")
     })
 }
 
 /// Rows 6 to 11.
 fn data(claim: &Claim, pins: &[Placed]) -> Judgement {
-    let all = |wanted: fn(&Standing) -> bool| pins.iter().all(|placed| wanted(&placed.standing));
-    let any = |wanted: fn(&Standing) -> bool| pins.iter().any(|placed| wanted(&placed.standing));
-    let idle = |standing: &Standing| {
-        matches!(standing, Standing::Unmoved | Standing::Missing(_) | Standing::Neutral)
-    };
-    let gone = |standing: &Standing| {
-        matches!(
-            standing,
-            Standing::Unmoved | Standing::Missing(_) | Standing::Neutral | Standing::RestoredSince
-        )
-    };
-    if any(|standing| matches!(standing, Standing::Foreign(_))) {
-        return Judgement::plain(Verdict::Hold, first_reason(pins));
+    let stands = |placed: &Placed, one: Standing| placed.standing == one;
+    if pins.iter().any(|placed| matches!(placed.standing, Standing::Foreign(_))) {
+        Judgement::plain(Verdict::Hold, first_reason(pins))
+    } else if pins.is_empty() {
+        Judgement::plain(Verdict::NothingToDo, "it names no table")
+    } else if pins.iter().all(|placed| stands(placed, Standing::Complete)) {
+        forward(claim, pins, format!("every commit is complete: {}", tails(pins)))
+    } else if pins.iter().all(Placed::is_idle) {
+        nothing_to_do(pins)
+    } else if pins.iter().all(Placed::is_shown) {
+        published(claim, pins)
+    } else if pins.iter().all(|placed| placed.is_idle() || stands(placed, Standing::RestoredSince)) {
+        Judgement::plain(Verdict::RolledBackSince, "a later restore went below its commits")
+    } else if pins.iter().any(Placed::is_shown) {
+        half_shown(claim, pins)
+    } else if pins.iter().all(Placed::is_undone) {
+        let reason = "every table that moved was restored to what the graph shows";
+        Judgement::plain(Verdict::AlreadyUndone, reason)
+            .with_tables(pins.iter().filter_map(show_undone).collect())
+    } else {
+        back(pins, first_reason(pins))
     }
-    if all(idle) {
-        return nothing_to_do(pins);
-    }
-    if all(|standing| *standing == Standing::Complete) {
-        return forward(claim, pins, format!("every commit is complete: {}", tails(pins)));
-    }
-    if all(|standing| *standing == Standing::Shown) {
-        return Judgement::plain(Verdict::AlreadyPublished, "the graph shows its commit on every table");
-    }
-    if all(gone) {
-        return Judgement::plain(Verdict::RolledBackSince, "a later restore went below its commits");
-    }
-    if any(|standing| *standing == Standing::Shown) {
-        return half_shown(claim, pins);
-    }
-    if pins.iter().all(|placed| placed.standing == Standing::Undone || gone(&placed.standing)) {
-        let tables = pins.iter().filter_map(show_undone).collect();
-        return Judgement::plain(
-            Verdict::AlreadyUndone,
-            "every table that moved was restored to what the graph shows",
-        )
-        .with_tables(tables);
-    }
-    back(pins, first_reason(pins))
 }
 
 fn nothing_to_do(pins: &[Placed]) -> Judgement {
@@ -146,22 +159,40 @@ fn nothing_to_do(pins: &[Placed]) -> Judgement {
     Judgement { blocks_writers, ..Judgement::plain(Verdict::NothingToDo, reason) }
 }
 
-/// Some tables of the commit were shown by somebody else. If all the others are complete, showing them makes the commit
-/// whole; otherwise neither direction does.
+/// Row 7. A merge is published only with the tables that its sidecar does not name; an engine may have shown the others
+/// alone, and a record of the whole would then hide what is missing from every later merge.
+fn published(claim: &Claim, pins: &[Placed]) -> Judgement {
+    let shown = "the graph shows its commit on every table";
+    match &claim.merge {
+        Some(MergeSeen::Completable(switches)) if !switches.is_empty() => {
+            forward(claim, pins, format!("{shown}, but not yet what the merge takes over"))
+        }
+        Some(MergeSeen::NotCompletable(why)) => Judgement::plain(
+            Verdict::Hold,
+            format!("{shown}, but the rest of the merge cannot be told: {why}"),
+        ),
+        _ => Judgement::plain(Verdict::AlreadyPublished, shown),
+    }
+}
+
+/// Row 9. Where every shown commit names the operation and all the others are complete, showing them makes the commit
+/// whole. Without that proof a shown commit may be another writer's, and going forward would show half of this one.
 fn half_shown(claim: &Claim, pins: &[Placed]) -> Judgement {
-    let whole = pins.iter().all(|placed| matches!(placed.standing, Standing::Shown | Standing::Complete));
+    let proven = |placed: &Placed| {
+        placed.is_shown()
+            && placed.lineage.is_some_and(|lineage| is_proven(&claim.sidecar, placed.pin, lineage))
+    };
+    let whole = pins.iter().all(|placed| placed.standing == Standing::Complete || proven(placed));
     if whole && claim.sidecar.kind != WriterKind::BranchMerge {
-        return forward(
-            claim,
-            pins,
-            format!("some tables are shown already, the others are complete: {}", tails(pins)),
-        );
+        let reason = format!("some tables are shown already, the others are complete: {}", tails(pins));
+        return forward(claim, pins, reason);
     }
     let side = |shown: bool| {
-        let tables = pins.iter().filter(|placed| (placed.standing == Standing::Shown) == shown);
+        let tables = pins.iter().filter(|placed| placed.is_shown() == shown);
         tables.map(|placed| placed.pin.table.to_string()).collect::<Vec<_>>().join(", ")
     };
-    let reason = format!("the graph shows its commit on {} but not on {}", side(true), side(false));
+    let reason =
+        format!("the graph shows what may be its commit on {} but not on {}", side(true), side(false));
     Judgement::plain(Verdict::Hold, reason)
 }
 
@@ -202,21 +233,28 @@ fn plan(placed: &Placed, work: impl FnOnce(&Lineage) -> Option<TableWork>) -> Op
     })
 }
 
-fn show_head(placed: &Placed) -> Option<TablePlan> {
+/// Shows the newest version where it is the claim's to show: its own commit, or the rows that are shown already.
+pub(super) fn show_head(placed: &Placed) -> Option<TablePlan> {
+    if placed.standing != Standing::Complete && !placed.is_neutral() {
+        return None;
+    }
     plan(placed, |lineage| (lineage.head > lineage.pin).then_some(TableWork::Show { to: lineage.head }))
 }
 
 fn show_undone(placed: &Placed) -> Option<TablePlan> {
+    if placed.standing != Standing::Undone && !placed.is_neutral() {
+        return None;
+    }
     plan(placed, |lineage| {
         (lineage.head > lineage.pin).then_some(TableWork::ShowUndone { head: lineage.head })
     })
 }
 
 pub(super) fn restore(placed: &Placed) -> Option<TablePlan> {
-    if placed.standing == Standing::Undone {
-        return show_undone(placed);
+    match placed.standing {
+        Standing::Undone => show_undone(placed),
+        _ => plan(placed, |lineage| Some(TableWork::Restore { head: lineage.head })),
     }
-    plan(placed, |lineage| Some(TableWork::Restore { head: lineage.head }))
 }
 
 /// The reason of the first pin that has one, else what the tails are.
@@ -232,8 +270,7 @@ fn first_reason(pins: &[Placed]) -> String {
         })
     });
     stated.unwrap_or_else(|| {
-        let idle =
-            pins.iter().filter(|placed| matches!(placed.standing, Standing::Unmoved | Standing::Missing(_)));
+        let idle = pins.iter().filter(|placed| placed.is_idle());
         let idle: Vec<_> = idle.map(|placed| placed.pin.table.to_string()).collect();
         format!("only some tables moved: {}; not {}", tails(pins), idle.join(", "))
     })
@@ -245,9 +282,4 @@ pub(super) fn tails(pins: &[Placed]) -> String {
         Some(format!("{} {}", placed.pin.table, describe(lineage.tail())))
     };
     pins.iter().filter_map(one).collect::<Vec<_>>().join("; ")
-}
-
-/// Whether the claim still has a sidecar file that its writer or an engine could act on.
-pub fn has_file(claim: &Claim) -> bool {
-    claim.origin == Origin::Sidecar
 }

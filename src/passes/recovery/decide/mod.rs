@@ -6,17 +6,17 @@
 //! |---|---|---|
 //! | 1 | the operation's marker | finish what is left |
 //! | 2 | something that is not understood | hold |
-//! | 3 | the graph branch is gone or younger | discard orphan |
+//! | 3 | the graph branch is gone or younger (the list of branches tells, whatever its tables look like) | discard orphan |
 //! | 4 | a schema change | [`schema`] |
 //! | 5 | index building or compaction, tails of maintenance only | roll forward whatever moved |
 //! | 6 | every tail complete | roll forward |
-//! | 7 | no tail, the commit is shown on every pin | already published |
-//! | 8 | no tail, on no pin | nothing to do |
-//! | 9 | shown on some pins only | hold; or roll forward, if all the others are complete |
-//! | 10 | own tail, but not ready | roll back |
-//! | 11 | content that nothing explains | hold |
+//! | 7 | no data above the pins, the commit is shown on every pin | already published, or rolled back since |
+//! | 8 | no data above the pins, the commit is on no pin | nothing to do |
+//! | 9 | shown on some pins only | hold; roll forward if these name the operation and all the others are complete |
+//! | 10 | own tail, but not ready; restored tails | roll back; already undone, if the newest rows are those shown |
+//! | 11 | data that nothing explains | hold |
 //!
-//! [`judge`] looks at one claim, [`contest`] at claims that share a table, [`timing`] says when.
+//! [`standing`] looks at one pin, [`judge`] at one claim, [`contest`] at claims that share a table, [`timing`] says when.
 
 pub mod contest;
 pub mod judge;

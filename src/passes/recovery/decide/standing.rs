@@ -1,9 +1,12 @@
 //! Where one pin of a claim stands: the only place where the shape of a tail is judged.
+//!
+//! Maintenance (index builds, compaction, settings, deletes of nothing) changes no row, so whoever shows it does no harm:
+//! it is looked through wherever it lies in a tail. What remains, the *data*, must be explained.
 
 use super::super::observation::{Lineage, TableSeen};
+use crate::model::Version;
 use crate::model::history::{Step, StepKind, describe};
 use crate::model::sidecar::{Pin, Sidecar, WriterKind};
-use crate::model::{Branch, Version};
 
 /// Where a pin stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,8 +35,9 @@ pub enum Standing {
     Unknown(String),
 }
 
-/// Judges one pin against its lineage.
-pub fn standing(sidecar: &Sidecar, pin: &Pin, seen: Option<&TableSeen>) -> Standing {
+/// Judges one pin against its lineage. `elsewhere`: the data in the tail is other claims', so only what the graph shows
+/// can be this one's.
+pub fn standing(sidecar: &Sidecar, pin: &Pin, seen: Option<&TableSeen>, elsewhere: bool) -> Standing {
     match seen {
         None => Standing::Unknown(format!("{} was not observed", pin.table)),
         Some(TableSeen::Unreadable(why)) => Standing::Unknown(format!("{} cannot be read: {why}", pin.table)),
@@ -41,28 +45,38 @@ pub fn standing(sidecar: &Sidecar, pin: &Pin, seen: Option<&TableSeen>) -> Stand
             Standing::Unknown(format!("the graph shows {} but {what}", pin.table))
         }
         Some(TableSeen::Missing { what, .. }) => Standing::Missing(what.clone()),
-        Some(TableSeen::Present(lineage)) => present(sidecar, pin, lineage),
+        Some(TableSeen::Present(lineage)) => match contradiction(pin, lineage) {
+            Some(why) => Standing::Unknown(why),
+            None if elsewhere || lineage.tail().is_empty() => shown(sidecar, pin, lineage),
+            None => moved(sidecar, pin, lineage),
+        },
     }
 }
 
-fn present(sidecar: &Sidecar, pin: &Pin, lineage: &Lineage) -> Standing {
-    if lineage.head < lineage.pin {
-        return Standing::Unknown(format!(
-            "the graph shows {} at version {}, above its newest version {}",
-            pin.table, lineage.pin, lineage.head
-        ));
+/// Versions that cannot all be true.
+fn contradiction(pin: &Pin, lineage: &Lineage) -> Option<String> {
+    let Pin { table, expected, .. } = pin;
+    let Lineage { pin: shown, head, .. } = lineage;
+    // Recorded once it was there: a merge's confirmation, and inline deletes, whose sidecar follows them.
+    let reached = pin.confirmed.unwrap_or(pin.post_commit);
+    let was_reached = pin.confirmed.is_some() || reached > expected.next();
+    if *shown == Version::ABSENT {
+        Some(format!("the graph does not show {table}"))
+    } else if head < shown {
+        Some(format!("the graph shows {table} at version {shown}, above its newest version {head}"))
+    } else if expected > shown {
+        Some(format!("{table} was at version {expected} when the writer began and is shown at {shown} now"))
+    } else if was_reached && reached > *head {
+        Some(format!("the writer of {table} had reached version {reached}, above its newest version {head}"))
+    } else if !lineage.tail_is_whole() {
+        Some(format!("a transaction of {table} above version {shown} cannot be read"))
+    } else {
+        None
     }
-    if pin.expected > lineage.pin {
-        return Standing::Unknown(format!(
-            "{} was at version {} when the writer began and is shown at {} now",
-            pin.table, pin.expected, lineage.pin
-        ));
-    }
-    if lineage.head == lineage.pin { settled(sidecar, pin, lineage) } else { moved(sidecar, pin, lineage) }
 }
 
-/// No tail: what the graph shows is all there is, so the history between E and P tells.
-fn settled(sidecar: &Sidecar, pin: &Pin, lineage: &Lineage) -> Standing {
+/// What the history between E and P tells: whether the graph shows the operation's commit.
+fn shown(sidecar: &Sidecar, pin: &Pin, lineage: &Lineage) -> Standing {
     // Before its fork is published a branch's commits cannot be part of what the parent's lineage shows.
     if pin.expected == lineage.pin || !lineage.is_placed(&pin.branch) {
         return Standing::Unmoved;
@@ -74,32 +88,71 @@ fn settled(sidecar: &Sidecar, pin: &Pin, lineage: &Lineage) -> Standing {
         ));
     }
     let inner = lineage.inner(pin.expected);
-    let Some(own) = inner.iter().position(|step| is_own_commit(sidecar, pin, step)) else {
-        return Standing::Unmoved;
-    };
-    let newest_restore = inner.iter().rev().find_map(|step| match step.kind {
-        StepKind::Restore(to) if step.version > inner[own].version => Some(to),
-        _ => None,
-    });
-    match newest_restore {
-        Some(to) if to < inner[own].version => Standing::RestoredSince,
-        _ => Standing::Shown,
+    let own: Vec<&Step> = inner.iter().filter(|step| is_shown_commit(sidecar, pin, step)).collect();
+    if own.is_empty() {
+        Standing::Unmoved
+    } else if never_confirmed(sidecar, pin) {
+        Standing::Unknown(format!(
+            "the merge into {} was never confirmed, yet the graph shows what may be a part of it",
+            pin.table
+        ))
+    } else if own.iter().any(|step| is_ancestor(inner, step.version)) {
+        Standing::Shown
+    } else {
+        Standing::RestoredSince
     }
 }
 
-/// Whether a shown step is the operation's own commit on this table.
-fn is_own_commit(sidecar: &Sidecar, pin: &Pin, step: &Step) -> bool {
+/// A merge of format 2 publishes only after it has confirmed.
+fn never_confirmed(sidecar: &Sidecar, pin: &Pin) -> bool {
+    sidecar.kind == WriterKind::BranchMerge && sidecar.format >= 2 && pin.confirmed.is_none()
+}
+
+/// Whether a step in (E, P] counts as the operation's own. Without the transaction property that is plausibility: right
+/// kind, staged on E or earlier, and no later than the version that the writer meant to reach.
+fn is_shown_commit(sidecar: &Sidecar, pin: &Pin, step: &Step) -> bool {
+    if matches!(step.kind, StepKind::Restore(_)) {
+        return false;
+    }
     if let Some(operation) = &step.operation {
-        return *operation == sidecar.operation.as_str() && !matches!(step.kind, StepKind::Restore(_));
+        return *operation == sidecar.operation.as_str();
     }
-    if sidecar.kind.is_maintenance() {
-        return step.kind.is_neutral();
+    match pin.confirmed {
+        Some(confirmed) => step.version == confirmed,
+        None if sidecar.kind.is_maintenance() => step.kind.is_neutral(),
+        None => {
+            fits(sidecar.kind, &step.kind)
+                && step.read_version <= pin.expected
+                && step.version <= pin.post_commit
+        }
     }
-    let landed = pin.confirmed.unwrap_or(pin.post_commit);
-    fits(sidecar.kind, &step.kind) && step.read_version <= pin.expected && step.version <= landed
 }
 
-/// Whether a writer of this kind commits such a step as its data.
+/// Whether the newest of these versions is built on `version`: every version on its predecessor, a restored one on the
+/// version that it restores.
+fn is_ancestor(steps: &[Step], version: Version) -> bool {
+    let mut wanted = Version(u64::MAX);
+    for step in steps.iter().rev().filter(|step| step.version >= version) {
+        if step.version > wanted {
+            continue;
+        }
+        if step.version == version {
+            return true;
+        }
+        if let StepKind::Restore(to) = step.kind {
+            wanted = to;
+        }
+    }
+    false
+}
+
+/// Whether every commit that makes a pin [`Standing::Shown`] names the operation: proof, not plausibility.
+pub fn is_proven(sidecar: &Sidecar, pin: &Pin, lineage: &Lineage) -> bool {
+    let names = |step: &Step| step.operation.as_deref() == Some(sidecar.operation.as_str());
+    lineage.inner(pin.expected).iter().any(names)
+}
+
+/// Whether a writer of this kind commits such a step as its work.
 pub fn fits(kind: WriterKind, step: &StepKind) -> bool {
     match kind {
         WriterKind::Mutation | WriterKind::Load => step.is_data() || *step == StepKind::EmptyDelete,
@@ -112,103 +165,114 @@ pub fn fits(kind: WriterKind, step: &StepKind) -> bool {
     }
 }
 
+/// Whether a step of the tail may be data that this claim committed. The transaction property decides where there is one.
+pub fn may_own(sidecar: &Sidecar, pin: &Pin, step: &Step) -> bool {
+    if !step.kind.is_data() || !fits(sidecar.kind, &step.kind) {
+        return false;
+    }
+    if let Some(operation) = &step.operation {
+        return *operation == sidecar.operation.as_str();
+    }
+    match sidecar.kind {
+        // Its second commit is staged on its first. Nothing follows what it confirmed.
+        WriterKind::BranchMerge => pin.confirmed.is_none_or(|confirmed| step.version <= confirmed),
+        _ => step.read_version <= pin.expected || is_inline_delete(pin, step),
+    }
+}
+
+/// A delete that is committed at once, up to the version that the sidecar, written afterwards, promises.
+fn is_inline_delete(pin: &Pin, step: &Step) -> bool {
+    step.kind == StepKind::Delete && pin.expected < step.version && step.version <= pin.post_commit
+}
+
 fn moved(sidecar: &Sidecar, pin: &Pin, lineage: &Lineage) -> Standing {
     let tail = lineage.tail();
-    if !lineage.tail_is_whole() {
-        return Standing::Unknown(format!(
-            "a transaction of {} above version {} cannot be read",
-            pin.table, lineage.pin
-        ));
-    }
-    if let Some(standing) = after_restore(pin, lineage) {
-        return standing;
+    if let Some((to, rest)) = after_restore(tail) {
+        return restored(sidecar, pin, lineage, to, rest);
     }
     if is_own_tail(sidecar, pin, tail) {
         return readiness(sidecar, pin, lineage);
     }
     if tail.iter().all(|step| step.kind.is_neutral()) {
-        return Standing::Neutral;
+        return match shown(sidecar, pin, lineage) {
+            Standing::Unmoved => Standing::Neutral,
+            told => told,
+        };
     }
     Standing::Foreign(format!("{} has commits that nothing explains: {}", pin.table, describe(tail)))
 }
 
+/// The newest restore of a tail and what follows it. What lies below it is hidden, whoever wrote it.
+pub(super) fn after_restore(tail: &[Step]) -> Option<(Version, &[Step])> {
+    tail.iter().enumerate().rev().find_map(|(at, step)| match step.kind {
+        StepKind::Restore(to) => Some((to, &tail[at + 1..])),
+        _ => None,
+    })
+}
+
 /// A restore is never a writer's content: only what follows the newest one counts.
-fn after_restore(pin: &Pin, lineage: &Lineage) -> Option<Standing> {
+fn restored(sidecar: &Sidecar, pin: &Pin, lineage: &Lineage, to: Version, rest: &[Step]) -> Standing {
+    if !rest.iter().all(|step| step.kind.is_neutral()) {
+        let found = format!("{} has commits after a restore: {}", pin.table, describe(rest));
+        return if is_own_tail(sidecar, pin, rest) { Standing::Own(found) } else { Standing::Foreign(found) };
+    }
     let tail = lineage.tail();
-    let newest = tail.iter().rposition(|step| matches!(step.kind, StepKind::Restore(_)))?;
-    let StepKind::Restore(to) = tail[newest].kind else { return None };
-    let rest = &tail[newest + 1..];
-    Some(if !rest.iter().all(|step| step.kind.is_neutral()) {
-        let found = describe(rest);
-        Standing::Foreign(format!("{} has commits after a restore that nothing explains: {found}", pin.table))
-    } else if to == lineage.pin || lineage.head_equals_pin {
+    if !tail.iter().any(|step| may_own(sidecar, pin, step)) {
+        // Somebody else's commit was undone; this operation's may be shown long since.
+        let told = shown(sidecar, pin, lineage);
+        if told != Standing::Unmoved {
+            return told;
+        }
+    }
+    if to == lineage.pin || lineage.head_equals_pin {
         Standing::Undone
     } else {
         Standing::StaleUndo(format!(
             "{} was restored to version {to}, but the graph shows {}",
             pin.table, lineage.pin
         ))
-    })
-}
-
-/// Whether the whole tail has the shape of this operation's work on the table.
-fn is_own_tail(sidecar: &Sidecar, pin: &Pin, tail: &[Step]) -> bool {
-    if let Some(operation) = tail.iter().find_map(|step| step.operation.as_deref()) {
-        let indexes_follow = tail.iter().skip_while(|step| step.operation.is_some());
-        return operation == sidecar.operation.as_str()
-            && tail.iter().all(|step| step.operation.as_deref().is_none_or(|named| named == operation))
-            && indexes_follow.clone().all(|step| step.kind == StepKind::CreateIndex);
     }
-    let data = tail.iter().take_while(|step| step.kind != StepKind::CreateIndex).count();
-    let (data, builds) = tail.split_at(data);
-    let builds_only = builds.iter().all(|step| step.kind == StepKind::CreateIndex);
-    let shape = match sidecar.kind {
-        WriterKind::Mutation | WriterKind::Load => one_commit(pin, data) || inline_deletes(pin, data),
-        WriterKind::SchemaApply => {
-            data.len() == 1 && data[0].kind == StepKind::Overwrite && builds.is_empty()
+}
+
+/// Whether the data of a tail is exactly this operation's work on the table.
+fn is_own_tail(sidecar: &Sidecar, pin: &Pin, tail: &[Step]) -> bool {
+    let data: Vec<&Step> = tail.iter().filter(|step| !step.kind.is_neutral()).collect();
+    let own = data.iter().all(|step| may_own(sidecar, pin, step));
+    let proven = data.iter().all(|step| step.operation.is_some());
+    match sidecar.kind {
+        WriterKind::EnsureIndices | WriterKind::Optimize => data.is_empty(),
+        WriterKind::Mutation | WriterKind::Load if data.is_empty() => deletes_nothing(pin, tail),
+        _ if data.is_empty() || !own => false,
+        _ if proven => true,
+        WriterKind::Mutation | WriterKind::Load if pin.post_commit > pin.expected.next() => {
+            are_inline_deletes(pin, tail, &data)
         }
-        WriterKind::BranchMerge => !data.is_empty() && data.iter().all(|step| fits(sidecar.kind, &step.kind)),
-        WriterKind::EnsureIndices | WriterKind::Optimize => tail.iter().all(|step| step.kind.is_neutral()),
-    };
-    shape && (builds_only || sidecar.kind == WriterKind::Optimize)
+        WriterKind::Mutation | WriterKind::Load | WriterKind::SchemaApply => data.len() == 1,
+        WriterKind::BranchMerge => true,
+    }
 }
 
-/// One data commit that was staged on the expected version or earlier.
-fn one_commit(pin: &Pin, data: &[Step]) -> bool {
-    matches!(data, [step] if fits(WriterKind::Load, &step.kind) && step.read_version <= pin.expected)
+/// A delete that matched no row: the operation's commit, although nothing changed.
+fn deletes_nothing(pin: &Pin, tail: &[Step]) -> bool {
+    tail.iter().any(|step| step.kind == StepKind::EmptyDelete && step.read_version <= pin.expected)
 }
 
-/// Deletes that each committed at once, from E + 1 up to the version that the sidecar promises.
-fn inline_deletes(pin: &Pin, data: &[Step]) -> bool {
-    let consecutive =
-        data.iter().zip(pin.expected.0 + 1..).all(|(step, version)| step.version == Version(version));
-    consecutive
-        && data.iter().all(|step| matches!(step.kind, StepKind::Delete | StepKind::EmptyDelete))
-        && data.last().is_some_and(|step| step.version == pin.post_commit)
+/// Deletes that were each committed at once, all of them in the tail.
+fn are_inline_deletes(pin: &Pin, tail: &[Step], data: &[&Step]) -> bool {
+    tail.first().is_some_and(|step| step.version == pin.expected.next())
+        && data.iter().all(|step| is_inline_delete(pin, step))
 }
 
 /// An own tail: ready to be shown, or why not.
 fn readiness(sidecar: &Sidecar, pin: &Pin, lineage: &Lineage) -> Standing {
-    if pin.expected != lineage.pin {
+    if pin.expected != lineage.pin && !sidecar.kind.is_maintenance() {
         return Standing::Own(format!(
             "the writer of {} began at version {}, the graph shows {} now",
             pin.table, pin.expected, lineage.pin
         ));
     }
-    match (sidecar.kind, pin.confirmed) {
-        (WriterKind::BranchMerge, None) => {
-            Standing::Own(format!("the merge into {} is not confirmed", pin.table))
-        }
-        (WriterKind::BranchMerge, Some(confirmed)) if confirmed != lineage.head => Standing::Own(format!(
-            "the merge confirmed {} at version {confirmed}, its newest is {}",
-            pin.table, lineage.head
-        )),
-        _ => Standing::Complete,
+    if sidecar.kind == WriterKind::BranchMerge && pin.confirmed.is_none() {
+        return Standing::Own(format!("the merge into {} is not confirmed", pin.table));
     }
-}
-
-/// The Lance branch that a claim's commits must land on: its graph branch. Anything else is not a writer we know.
-pub fn lands_elsewhere(sidecar: &Sidecar) -> Option<&Pin> {
-    let wrong = |branch: &Branch| *branch != sidecar.branch;
-    sidecar.pins.iter().find(|pin| wrong(&pin.branch))
+    Standing::Complete
 }

@@ -1,6 +1,7 @@
 //! When a verdict may be carried out. Waiting is never what makes an act safe: it makes it unlikely to be in vain.
 
 use super::super::observation::{Component, Origin};
+use super::schema::SchemaWork;
 use super::{Decision, Judgement};
 use crate::model::audit::Verdict;
 use crate::model::sidecar::WriterKind;
@@ -119,13 +120,15 @@ fn when(judgement: &Judgement, quiet: Option<Duration>, schema_change: bool, pol
     };
     match judgement.verdict {
         Verdict::Hold => Timing::Person,
+        Verdict::Finish if judgement.schema.as_ref().is_some_and(SchemaWork::is_unguarded) => {
+            in_window(Timing::Now, policy, Window::covers_unguarded_acts, Timing::ManualWindow)
+        }
         Verdict::Finish => Timing::Now,
         Verdict::RollBack if schema_change => {
             in_window(after(policy.grace), policy, Window::covers_unguarded_acts, Timing::ManualWindow)
         }
         Verdict::RollBack => in_window(after(policy.grace), policy, |_| true, Timing::Window),
-        // Removing the lock has no store-side condition either; without the lock nothing about going forward needs a window.
-        Verdict::RollForward if judgement.schema.as_ref().is_some_and(|work| work.unlock) => {
+        Verdict::RollForward if judgement.schema.as_ref().is_some_and(SchemaWork::is_unguarded) => {
             in_window(after(policy.grace), policy, Window::covers_unguarded_acts, Timing::ManualWindow)
         }
         Verdict::NothingToDo if !judgement.blocks_writers && policy.window.is_none() => {

@@ -24,7 +24,7 @@ const LOCAL_BLOCK_BYTES: usize = 4 << 10;
 const CLOUD_BLOCK_BYTES: usize = 64 << 10;
 
 /// A session whose datasets all go through `io`.
-pub(super) fn session(uri: &RepoUri, settings: &StoreSettings, io: Arc<dyn ObjectStore>) -> Arc<Session> {
+pub(super) fn over(uri: &RepoUri, settings: &StoreSettings, io: Arc<dyn ObjectStore>) -> Arc<Session> {
     let registry = ObjectStoreRegistry::empty();
     registry.insert(
         uri.scheme().name(),

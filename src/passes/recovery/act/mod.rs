@@ -1,0 +1,246 @@
+//! Carries one decision out. Every write travels with the condition it was decided under; whatever has moved since ends in
+//! [`Acted::LookAgain`], and nothing of it is forced.
+//!
+//! The order, and what a stop after each step leaves behind:
+//!
+//! | # | step | a stop after it leaves |
+//! |---|---|---|
+//! | 1 | fence record, create-only | an armed record beside its sidecar: the same judgement again |
+//! | 2 | sidecar looked at again; gone: record closed, stop | a settled operation |
+//! | 3 | restores, each on exactly the head that was judged | *already undone*: published without a window |
+//! | 4 | publish: pins, fillers, marker | the marker: *finish* |
+//! | 5 | commit and actor rows (graph-v3), audit row, each exactly once | the marker: *finish*, finds them |
+//! | 6 | contract files, datasets, lock (schema changes) | the marker: *finish*, repeats them |
+//! | 7 | sidecar deleted, then the record closed | an armed record with a marker: *finish* |
+
+mod fence;
+mod publish;
+mod schema;
+
+use super::decide::{Decision, TableWork};
+use super::observation::Origin;
+use super::observe::{Intent, Seen};
+use crate::error::{Error, Kind, Result};
+use crate::model::audit::{RecoveryKind, Verdict};
+use crate::model::manifest::Marker;
+use crate::model::{Branch, OperationId, Timestamp, Version};
+use crate::repo::history::{Audit, CommitRecord};
+use crate::repo::tables::Restored;
+use crate::repo::{Dialect, Repository, Snapshot};
+use crate::store::ControlObject;
+
+/// What the edges give to an act: time and fresh ids.
+pub trait Handles: Send + Sync {
+    /// This host's clock, for records.
+    fn now(&self) -> Timestamp;
+    /// A fresh ULID.
+    fn ulid(&self) -> String;
+    /// Whether the window under which a roll back was decided is still open; asked before every act that needs it.
+    fn window_is_open(&self) -> bool;
+}
+
+/// How an act ended.
+#[derive(Debug)]
+pub enum Acted {
+    /// The operations are settled.
+    Settled,
+    /// Something moved; says what. A fresh look decides anew.
+    LookAgain(String),
+}
+
+/// Carries a decision out.
+pub async fn act(
+    repo: &Repository,
+    seen: &Seen,
+    decision: &Decision,
+    handles: &dyn Handles,
+) -> Result<Acted> {
+    let intents: Vec<&Intent> = decision
+        .operations
+        .iter()
+        .filter_map(|operation| seen.intents.iter().find(|intent| intent.sidecar.operation == *operation))
+        .collect();
+    let act = Act { repo, seen, decision, handles, intents };
+    match decision.verdict {
+        Verdict::Hold => Err(Error::internal("a held operation was to be acted on")),
+        Verdict::Finish => act.finish().await,
+        _ => act.settle().await,
+    }
+}
+
+struct Act<'a> {
+    repo: &'a Repository,
+    seen: &'a Seen,
+    decision: &'a Decision,
+    handles: &'a dyn Handles,
+    intents: Vec<&'a Intent>,
+}
+
+impl Act<'_> {
+    async fn settle(&self) -> Result<Acted> {
+        let Some(base) = self.base().await? else {
+            return Ok(Acted::LookAgain("the branch went away".into()));
+        };
+        if self.decision.needs_fence {
+            for intent in &self.intents {
+                fence::arm(self.repo, self.seen, intent, self.handles).await?;
+            }
+            if let Some(gone) = self.first_without_file().await? {
+                fence::close(self.repo, &gone, self.handles).await?;
+                return Ok(Acted::LookAgain(format!("the writer of {gone} has finished")));
+            }
+        }
+        if self.undoes() && self.is_seen_by_engines() {
+            self.delete_files().await?;
+        }
+        if let Some(moved) = self.restore(&base).await? {
+            return Ok(Acted::LookAgain(moved));
+        }
+        match publish::publish(self.repo, self.seen, self.decision, &self.intents, &base, self.handles)
+            .await?
+        {
+            publish::Ended::Published => {}
+            publish::Ended::Moved(why) => return Ok(Acted::LookAgain(why)),
+        }
+        self.finish().await
+    }
+
+    /// The snapshot that the decision was made against: of the operations' branch, or of main if that branch is gone.
+    async fn base(&self) -> Result<Option<Snapshot>> {
+        let branch = self.branch();
+        match self.seen.snapshots.get(&branch) {
+            Some(snapshot) if self.decision.verdict != Verdict::DiscardOrphan => {
+                Ok(Some((**snapshot).clone()))
+            }
+            _ => self.repo.snapshot(&branch).await,
+        }
+    }
+
+    /// The branch on which the decision is published.
+    fn branch(&self) -> Branch {
+        match self.decision.verdict {
+            Verdict::DiscardOrphan => Branch::main(),
+            _ => self.intents.first().map(|intent| intent.sidecar.branch.clone()).unwrap_or_default(),
+        }
+    }
+
+    fn undoes(&self) -> bool {
+        self.decision.verdict == Verdict::RollBack
+    }
+
+    /// Whether an engine that opens the graph now would judge these sidecars in its own way: it rolls version-1 merges and
+    /// schema changes forward, over our restores. Their record takes their place before anything is restored.
+    fn is_seen_by_engines(&self) -> bool {
+        use crate::model::sidecar::WriterKind as Kind;
+        self.intents.iter().any(|intent| match intent.sidecar.kind {
+            Kind::SchemaApply => true,
+            Kind::BranchMerge => intent.sidecar.format == 1,
+            _ => false,
+        })
+    }
+
+    async fn first_without_file(&self) -> Result<Option<OperationId>> {
+        for intent in self.intents.iter().filter(|intent| intent.origin == Origin::Sidecar) {
+            let key = ControlObject::Sidecar(intent.sidecar.operation.clone()).key();
+            if self.repo.store().head(&key).await?.is_none() {
+                return Ok(Some(intent.sidecar.operation.clone()));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Restores every table of the plan; says what moved, if anything did. The manifest is looked at before each: a writer
+    /// that published in between is not to be hidden.
+    async fn restore(&self, base: &Snapshot) -> Result<Option<String>> {
+        let operation = self.decision.operations.first().map(OperationId::as_str).unwrap_or_default();
+        for plan in &self.decision.tables {
+            let TableWork::Restore { head } = plan.work else { continue };
+            if !self.handles.window_is_open() {
+                return Ok(Some("the window has closed".into()));
+            }
+            let now = self.repo.snapshot(&base.branch).await?;
+            if now.is_none_or(|now| now.version != base.version) {
+                return Ok(Some(format!("branch {} was published to", base.branch)));
+            }
+            let Some(table) = self.repo.table(&plan.at.table, &plan.at.branch).await? else {
+                return Ok(Some(format!("{} went away", plan.at.table)));
+            };
+            if table.head() != head {
+                return Ok(Some(format!("{} moved from version {head} to {}", plan.at.table, table.head())));
+            }
+            if let Restored::Moved(why) = table.restore(plan.pin, operation).await? {
+                return Ok(Some(why.chain()));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Steps 5 to 7, repeatable: everything is derived from the marker.
+    async fn finish(&self) -> Result<Acted> {
+        let branch = self.branch();
+        for intent in &self.intents {
+            let operation = &intent.sidecar.operation;
+            let Some((on, marker)) = self.marker(operation, &branch).await? else {
+                return Ok(Acted::LookAgain(format!("the marker of {operation} is not there yet")));
+            };
+            self.record(intent, &on, &marker).await?;
+            if let Some(work) = &self.decision.schema {
+                schema::conclude(self.repo, work, self.handles).await?;
+            }
+            self.repo.store().delete(&ControlObject::Sidecar(operation.clone()).key()).await?;
+            if intent.fenced || self.decision.needs_fence || intent.origin == Origin::ArmedFence {
+                fence::close(self.repo, operation, self.handles).await?;
+            }
+        }
+        Ok(Acted::Settled)
+    }
+
+    async fn marker(&self, operation: &OperationId, branch: &Branch) -> Result<Option<(Branch, Marker)>> {
+        for at in [branch.clone(), Branch::main()] {
+            let found = self.repo.snapshot(&at).await?.and_then(|at| at.state.marker(operation).cloned());
+            if let Some(marker) = found {
+                return Ok(Some((at, marker)));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn record(&self, intent: &Intent, on: &Branch, marker: &Marker) -> Result<()> {
+        let operation = &intent.sidecar.operation;
+        if self.repo.recognised().dialect == Dialect::GraphV3 {
+            let commit = CommitRecord {
+                id: &marker.graph_commit_id,
+                branch: on,
+                manifest_version: marker.manifest_version,
+                merged_parent: marker.merged_parent.as_deref(),
+                created_at: marker.created_at,
+            };
+            self.repo.record_commit(&commit, operation.as_str()).await?;
+        }
+        let kind = marker.verdict.recovery_kind().unwrap_or(RecoveryKind::RolledBack);
+        let outcomes = serde_json::to_string(&marker.outcomes)
+            .map_err(|error| Error::new(Kind::Internal, "outcomes do not serialise").caused_by(error))?;
+        let audit = Audit {
+            graph_commit_id: &marker.graph_commit_id,
+            kind,
+            actor: intent.sidecar.actor.as_deref(),
+            operation,
+            writer: intent.sidecar.kind,
+            outcomes,
+            created_at: marker.created_at,
+        };
+        self.repo.record_audit(&audit).await
+    }
+
+    async fn delete_files(&self) -> Result<()> {
+        for intent in self.intents.iter().filter(|intent| intent.origin == Origin::Sidecar) {
+            self.repo.store().delete(&ControlObject::Sidecar(intent.sidecar.operation.clone()).key()).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Versions strictly between the pin and the version to be shown.
+fn between(pin: Version, shown: Version) -> impl Iterator<Item = Version> {
+    (pin.0 + 1..shown.0).map(Version)
+}

@@ -1,0 +1,213 @@
+//! The one publish of a recovery: pins, fillers, markers and commits together.
+
+use super::{Handles, between};
+use crate::error::{Error, Kind, Result};
+use crate::model::Timestamp;
+use crate::model::audit::{TableOutcome, Verdict};
+use crate::model::manifest::{Change, CommitIntent, Marker, Publish};
+use crate::model::sidecar::Sidecar;
+use crate::model::table_path::graph_table_path;
+use crate::model::{Branch, Version};
+use crate::passes::recovery::decide::{Decision, TablePlan, TableWork};
+use crate::passes::recovery::observe::{Intent, Seen};
+use crate::repo::history::RECOVERY_ACTOR;
+use crate::repo::{Published, Repository, Snapshot};
+use std::time::Duration;
+
+/// How the publish ended.
+pub(super) enum Ended {
+    /// The markers are there.
+    Published,
+    /// Something moved; says what.
+    Moved(String),
+}
+
+/// Publishes a decision whose restores are done.
+pub(super) async fn publish(
+    repo: &Repository,
+    seen: &Seen,
+    decision: &Decision,
+    intents: &[&Intent],
+    base: &Snapshot,
+    handles: &dyn Handles,
+) -> Result<Ended> {
+    let mut publish = Publish::default();
+    for plan in &decision.tables {
+        if let Some(moved) = changes(repo, plan, &mut publish).await? {
+            return Ok(Ended::Moved(moved));
+        }
+    }
+    let forward = decision.verdict == Verdict::RollForward;
+    for (nth, intent) in intents.iter().enumerate() {
+        if forward && let Some(moved) = schema_changes(repo, base, &intent.sidecar, &mut publish).await? {
+            return Ok(Ended::Moved(moved));
+        }
+        settle(decision, seen, intent, nth, handles, &mut publish);
+    }
+    let operation = decision.operations.first().map(|operation| operation.as_str()).unwrap_or_default();
+    let restored = decision.tables.iter().any(|plan| !matches!(plan.work, TableWork::Show { .. }));
+    let ended = if restored {
+        repo.publish_exactly(base, &publish, operation).await
+    } else {
+        repo.publish(base, &publish, operation).await
+    };
+    match ended {
+        Ok(Published::Committed(_)) => check_branch(repo, &base.branch).await,
+        Ok(Published::Refused(refusal)) => Ok(Ended::Moved(refusal.to_string())),
+        Ok(Published::Contended(error)) => Ok(Ended::Moved(error.chain())),
+        // It may be there: the next look finds the marker, or does not.
+        Err(error) if error.kind() == Kind::Unknown => Ok(Ended::Moved(error.chain())),
+        Err(error) => Err(error),
+    }
+}
+
+/// A branch that was deleted while we published to it would come back as files without a record.
+async fn check_branch(repo: &Repository, branch: &Branch) -> Result<Ended> {
+    let listed = branch.is_main()
+        || crate::repo::branches::list(repo.store(), crate::repo::snapshot::MANIFEST)
+            .await?
+            .contains_key(branch);
+    if listed {
+        Ok(Ended::Published)
+    } else {
+        Ok(Ended::Moved(format!("branch {branch} was deleted meanwhile")))
+    }
+}
+
+/// The rows of one table: its new version, and after an undoing every version between, so that a writer that wakes up
+/// late collides whatever it publishes.
+async fn changes(repo: &Repository, plan: &TablePlan, publish: &mut Publish) -> Result<Option<String>> {
+    let at = &plan.at;
+    let Some(table) = repo.table(&at.table, &at.branch).await? else {
+        return Ok(Some(format!("{} went away", at.table)));
+    };
+    let shown = plan.shown();
+    if table.head() < shown {
+        return Ok(Some(format!("{} is at version {}, not at {shown}", at.table, table.head())));
+    }
+    if !matches!(plan.work, TableWork::Show { .. }) {
+        for version in between(plan.pin, shown) {
+            match repo.entry_at(&table, version).await {
+                Ok(entry) => publish.changes.push(Change::Show { table: at.table.clone(), entry }),
+                // Cleaned up since: nobody can show it either.
+                Err(error) if error.kind() == Kind::Missing => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    let entry = repo.entry_at(&table, shown).await?;
+    publish.changes.push(Change::Show { table: at.table.clone(), entry });
+    publish.expected.insert(at.table.clone(), plan.pin);
+    Ok(None)
+}
+
+/// Tables that a schema change creates and drops; what is there already is skipped.
+async fn schema_changes(
+    repo: &Repository,
+    base: &Snapshot,
+    sidecar: &Sidecar,
+    publish: &mut Publish,
+) -> Result<Option<String>> {
+    for new in &sidecar.registrations {
+        if base.state.entry(&new.table).is_some() {
+            continue;
+        }
+        let location = graph_table_path(&new.table)
+            .ok_or_else(|| Error::corrupt(format!("{} is not the key of a graph table", new.table)))?;
+        let Some(table) = repo.table(&new.table, &new.branch).await? else {
+            return Ok(Some(format!("the dataset of {} went away", new.table)));
+        };
+        let entry = repo.entry_at(&table, table.head()).await?;
+        publish.expected.insert(new.table.clone(), base.state.actual(&new.table));
+        publish.changes.push(Change::Register { table: new.table.clone(), location });
+        publish.changes.push(Change::Show { table: new.table.clone(), entry });
+    }
+    for dropped in &sidecar.tombstones {
+        if base.state.entry(&dropped.table).is_none() {
+            continue;
+        }
+        publish.expected.insert(dropped.table.clone(), Version(dropped.version.0.saturating_sub(1)));
+        publish.changes.push(Change::Drop { table: dropped.table.clone(), version: dropped.version });
+    }
+    Ok(None)
+}
+
+/// The marker and the commit of one operation. Of several in one publish each commit is the next one's parent.
+fn settle(
+    decision: &Decision,
+    seen: &Seen,
+    intent: &Intent,
+    nth: usize,
+    handles: &dyn Handles,
+    publish: &mut Publish,
+) {
+    let sidecar = &intent.sidecar;
+    let created_at = Timestamp(handles.now().0 + Duration::from_micros(nth as u64));
+    let merged_parent = sidecar.merge_source.clone().filter(|_| decision.verdict == Verdict::RollForward);
+    let id = handles.ulid();
+    publish.commits.push(CommitIntent {
+        id: id.clone(),
+        actor: Some(RECOVERY_ACTOR.to_owned()),
+        merged_parent: merged_parent.clone(),
+        created_at,
+    });
+    let marker = Marker {
+        verdict: decision.verdict,
+        graph_commit_id: id,
+        manifest_version: Version::ABSENT,
+        merged_parent,
+        created_at: created_at.as_micros(),
+        outcomes: outcomes(decision, seen, sidecar, publish),
+    };
+    publish.markers.insert(sidecar.operation.clone(), marker);
+}
+
+fn outcomes(decision: &Decision, seen: &Seen, sidecar: &Sidecar, publish: &Publish) -> Vec<TableOutcome> {
+    let own = |plan: &&TablePlan| {
+        sidecar.pins.iter().any(|pin| pin.table == plan.at.table)
+            || (sidecar.merge_source.is_some() && decision.verdict == Verdict::RollForward)
+    };
+    let plans = decision.tables.iter().filter(own);
+    match decision.verdict {
+        Verdict::RollForward => {
+            let shown = plans.map(|plan| outcome(plan, plan.pin, plan.shown()));
+            let created = sidecar.registrations.iter().filter_map(|new| {
+                let shown = publish.changes.iter().find_map(|change| match change {
+                    Change::Show { table, entry } if *table == new.table => Some(entry.version),
+                    _ => None,
+                })?;
+                Some(TableOutcome {
+                    table_key: new.table.clone(),
+                    from_version: Version::ABSENT,
+                    to_version: shown,
+                })
+            });
+            shown.chain(created).collect()
+        }
+        Verdict::AlreadyPublished => {
+            let shown = sidecar.pins.iter().filter_map(|pin| match seen.component.lineage_of(pin)? {
+                crate::passes::recovery::observation::TableSeen::Present(lineage) => Some(TableOutcome {
+                    table_key: pin.table.clone(),
+                    from_version: pin.expected,
+                    to_version: lineage.pin,
+                }),
+                _ => None,
+            });
+            shown.collect()
+        }
+        _ => plans
+            .filter_map(|plan| match plan.work {
+                // A content-equal restore of a table that had not moved undoes nothing.
+                TableWork::Restore { head } if head == plan.pin => None,
+                TableWork::Restore { head } | TableWork::ShowUndone { head } => {
+                    Some(outcome(plan, head, plan.pin))
+                }
+                TableWork::Show { .. } => None,
+            })
+            .collect(),
+    }
+}
+
+fn outcome(plan: &TablePlan, from: Version, to: Version) -> TableOutcome {
+    TableOutcome { table_key: plan.at.table.clone(), from_version: from, to_version: to }
+}

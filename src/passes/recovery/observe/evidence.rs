@@ -1,0 +1,158 @@
+//! For how long a claim's evidence has stood still.
+//!
+//! Watched are the sidecar's own state and the tails of its tables, not their heads, so that a hot table does not restart
+//! the wait. The wait starts from the store's own age of that evidence and goes on by the observer's monotonic clock. None
+//! of this makes an act safe; it makes it unlikely to disturb a writer that is alive.
+
+use super::super::observation::{Component, TableRef, TableSeen};
+use super::Intent;
+use crate::error::Result;
+use crate::model::{OperationId, StoreTime};
+use crate::repo::Repository;
+use crate::repo::tables::dataset_path;
+use crate::store::{ETag, Key};
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::time::Duration;
+
+/// What was seen of a claim's evidence: equal values mean that nothing moved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Evidence {
+    sidecar: Option<ETag>,
+    tails: BTreeMap<TableRef, Vec<String>>,
+}
+
+#[derive(Debug, Clone)]
+struct Watched {
+    evidence: Evidence,
+    /// Age of the evidence at the first sight of it, by the store's clock.
+    age_then: Option<Duration>,
+    /// Reading of the monotonic clock at that moment.
+    seen_at: Duration,
+    /// The look at half-built index files has been made.
+    looked_at_indexes: bool,
+}
+
+/// Memory of one repository's waits.
+#[derive(Debug, Default)]
+pub struct Grace {
+    watched: Mutex<BTreeMap<OperationId, Watched>>,
+}
+
+/// The wait of one look.
+#[derive(Debug, Clone, Copy)]
+pub struct Quiet<'a> {
+    /// Earlier looks.
+    pub memory: &'a Grace,
+    /// The wait that is asked for; zero asks the store nothing.
+    pub grace: Duration,
+    /// The monotonic clock now.
+    pub uptime: Duration,
+}
+
+impl Quiet<'_> {
+    /// How long the claim's evidence has stood still; `None` if the store gave no time to start from.
+    pub(super) async fn of(
+        &self,
+        repo: &Repository,
+        intent: &Intent,
+        component: &Component,
+    ) -> Result<Option<Duration>> {
+        let evidence = Evidence::of(intent, component);
+        let known = self.memory.lock().get(&intent.sidecar.operation).cloned();
+        let mut watched = match known {
+            Some(known) if known.evidence == evidence => known,
+            _ => {
+                let age_then = self.age(repo, intent, component).await?;
+                Watched { evidence, age_then, seen_at: self.uptime, looked_at_indexes: false }
+            }
+        };
+        if self.waited(&watched) >= Some(self.grace) && !self.grace.is_zero() && !watched.looked_at_indexes {
+            watched.looked_at_indexes = true;
+            if let Some(age) = youngest_index_file(repo, intent).await?.filter(|age| *age < self.grace) {
+                watched = Watched { age_then: Some(age), seen_at: self.uptime, ..watched };
+            }
+        }
+        let quiet = self.waited(&watched);
+        self.memory.lock().insert(intent.sidecar.operation.clone(), watched);
+        Ok(quiet)
+    }
+
+    fn waited(&self, watched: &Watched) -> Option<Duration> {
+        let since = self.uptime.saturating_sub(watched.seen_at);
+        // Without an age from the store the wait starts at the first sight, and counts only once it is a second look.
+        watched.age_then.map(|age| age + since).or((!since.is_zero()).then_some(since))
+    }
+
+    /// Age of the youngest piece of evidence by the store's clock. A time in the store's future counts as age zero.
+    async fn age(
+        &self,
+        repo: &Repository,
+        intent: &Intent,
+        component: &Component,
+    ) -> Result<Option<Duration>> {
+        let Some(now) = repo.store().now() else { return Ok(None) };
+        let Some(file) = &intent.file else { return Ok(Some(Duration::ZERO)) };
+        let mut youngest = file.stored_at;
+        if now.since(youngest) >= self.grace && !self.grace.is_zero() {
+            for pin in &intent.sidecar.pins {
+                let Some(TableSeen::Present(lineage)) = component.lineage_of(pin) else { continue };
+                if !lineage.tail().is_empty() {
+                    youngest = youngest.max(head_stored_at(repo, pin, lineage.head).await?.unwrap_or(now));
+                }
+            }
+        }
+        Ok(Some(now.since(youngest)))
+    }
+}
+
+impl Grace {
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<OperationId, Watched>> {
+        self.watched.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Forgets operations that are settled.
+    pub fn retain(&self, pending: impl Fn(&OperationId) -> bool) {
+        self.lock().retain(|operation, _| pending(operation));
+    }
+}
+
+impl Evidence {
+    fn of(intent: &Intent, component: &Component) -> Self {
+        let tail = |pin: &crate::model::sidecar::Pin| {
+            let at = TableRef { table: pin.table.clone(), branch: pin.branch.clone() };
+            let steps = match component.tables.get(&at) {
+                Some(TableSeen::Present(lineage)) => lineage.tail(),
+                _ => &[],
+            };
+            (at, steps.iter().map(|step| step.transaction.clone()).collect())
+        };
+        let sidecar = intent.file.as_ref().and_then(|file| file.etag.clone());
+        Self { sidecar, tails: intent.sidecar.pins.iter().map(tail).collect() }
+    }
+}
+
+async fn head_stored_at(
+    repo: &Repository,
+    pin: &crate::model::sidecar::Pin,
+    head: crate::model::Version,
+) -> Result<Option<StoreTime>> {
+    let dataset = crate::model::table_path::branch_path(&dataset_path(&pin.table)?, &pin.branch);
+    let file = format!("{dataset}/_versions/{:020}.manifest", u64::MAX - head.0);
+    let Ok(key) = Key::parse(&file) else { return Ok(None) };
+    Ok(repo.store().head(&key).await?.map(|meta| meta.last_modified))
+}
+
+/// Age of the youngest file under the pinned tables' `_indices/`: an index build commits only when it ends, and may run
+/// for longer than any wait.
+async fn youngest_index_file(repo: &Repository, intent: &Intent) -> Result<Option<Duration>> {
+    let Some(now) = repo.store().now() else { return Ok(None) };
+    let mut youngest: Option<StoreTime> = None;
+    for pin in &intent.sidecar.pins {
+        let dataset = crate::model::table_path::branch_path(&dataset_path(&pin.table)?, &pin.branch);
+        let Ok(key) = Key::parse(&format!("{dataset}/_indices")) else { continue };
+        let newest = repo.store().list(&key).await?.into_iter().map(|meta| meta.last_modified).max();
+        youngest = youngest.max(newest);
+    }
+    Ok(youngest.map(|stored| now.since(stored)))
+}

@@ -1,0 +1,136 @@
+//! What a confirmed merge would have shown besides its pins.
+//!
+//! The engine's sidecar names only the tables that it rewrites. Tables that it takes over as they are (a pointer switch) are
+//! published with them; rolling forward the pins alone would record a merge that lost those tables.
+
+use super::super::observation::{MergeSeen, PointerSwitch};
+use super::Found;
+use crate::error::Result;
+use crate::model::lineage::merge_base;
+use crate::model::manifest::{Entry, GraphCommit, head_of};
+use crate::model::sidecar::{Sidecar, WriterKind};
+use crate::model::{Branch, TableKey};
+use crate::repo::{Dialect, Repository, Snapshot};
+use std::collections::BTreeMap;
+
+/// `None` unless the claim is a merge whose pins are all confirmed.
+pub(super) async fn observe(
+    repo: &Repository,
+    found: &Found,
+    target: &Snapshot,
+    sidecar: &Sidecar,
+) -> Result<Option<MergeSeen>> {
+    if sidecar.kind != WriterKind::BranchMerge || sidecar.pins.iter().any(|pin| pin.confirmed.is_none()) {
+        return Ok(None);
+    }
+    let Some(source_id) = &sidecar.merge_source else {
+        return Ok(Some(MergeSeen::NotCompletable("the sidecar names no source commit".into())));
+    };
+    let commits = all_commits(repo, found, target).await?;
+    let own = commits.get(&sidecar.branch).cloned().unwrap_or_default();
+    let everything: Vec<GraphCommit> = commits.into_values().flatten().collect();
+    let (Some(source), Some(head)) =
+        (everything.iter().find(|commit| commit.id == *source_id), head_of(&own))
+    else {
+        return Ok(Some(MergeSeen::NotCompletable(format!("commit {source_id} is in no branch's history"))));
+    };
+    let Some(base) = merge_base(&everything, source_id, &head.id) else {
+        return Ok(Some(MergeSeen::NotCompletable("source and target have no common commit".into())));
+    };
+    let (Some(source), Some(base)) = (entries_at(repo, source).await?, entries_at(repo, base).await?) else {
+        return Ok(Some(MergeSeen::NotCompletable(
+            "the merged commit or the merge base can no longer be read".into(),
+        )));
+    };
+    complete(repo, target, sidecar, &source, &base).await.map(Some)
+}
+
+type Entries = BTreeMap<TableKey, Entry>;
+
+async fn entries_at(repo: &Repository, commit: &GraphCommit) -> Result<Option<Entries>> {
+    let snapshot = repo.snapshot_at(&commit.branch, commit.manifest_version).await?;
+    Ok(snapshot
+        .map(|snapshot| snapshot.state.entries().map(|(key, entry)| (key.clone(), entry.clone())).collect()))
+}
+
+/// The history of every branch: inherited rows come with each.
+async fn all_commits(
+    repo: &Repository,
+    found: &Found,
+    target: &Snapshot,
+) -> Result<BTreeMap<Branch, Vec<GraphCommit>>> {
+    let mut commits = BTreeMap::new();
+    for branch in found.public_branches() {
+        let rows = if target.recognised.dialect == Dialect::GraphV3 {
+            repo.commit_rows(&branch).await?.unwrap_or_default()
+        } else {
+            repo.snapshot(&branch).await?.map(|at| at.state.commits().cloned().collect()).unwrap_or_default()
+        };
+        commits.insert(branch, rows);
+    }
+    Ok(commits)
+}
+
+async fn complete(
+    repo: &Repository,
+    target: &Snapshot,
+    sidecar: &Sidecar,
+    source: &Entries,
+    base: &Entries,
+) -> Result<MergeSeen> {
+    let same = |a: Option<&Entry>, b: Option<&Entry>| match (a, b) {
+        (Some(a), Some(b)) => a.version == b.version && a.branch == b.branch,
+        (None, None) => true,
+        _ => false,
+    };
+    let mut switches = Vec::new();
+    for (table, wanted) in source {
+        let pinned = sidecar.pins.iter().any(|pin| pin.table == *table);
+        if pinned || same(Some(wanted), base.get(table)) {
+            continue;
+        }
+        let shown = target.state.entry(table);
+        if same(shown, Some(wanted)) {
+            continue;
+        }
+        let Some(shown) = shown.filter(|shown| same(Some(shown), base.get(table))) else {
+            return Ok(MergeSeen::NotCompletable(format!(
+                "{table} moved on branch {} since the merge",
+                target.branch
+            )));
+        };
+        match takeover(repo, target, table, wanted).await? {
+            Some(branch) => switches.push(PointerSwitch {
+                table: table.clone(),
+                from: shown.version,
+                to: wanted.version,
+                branch,
+            }),
+            None => {
+                return Ok(MergeSeen::NotCompletable(format!(
+                    "{table} has no fork on branch {}",
+                    target.branch
+                )));
+            }
+        }
+    }
+    Ok(MergeSeen::Completable(switches))
+}
+
+/// The Lance branch on which the target would show the source's version: main's own, or a fork that the merge made of it.
+async fn takeover(
+    repo: &Repository,
+    target: &Snapshot,
+    table: &TableKey,
+    wanted: &Entry,
+) -> Result<Option<Branch>> {
+    if wanted.branch.is_main() {
+        return Ok(Some(Branch::main()));
+    }
+    if target.branch.is_main() {
+        return Ok(None);
+    }
+    let record = repo.table_branch(table, &target.branch).await?;
+    let origin = record.map(|record| record.origin()).transpose()?;
+    Ok((origin == Some((wanted.branch.clone(), wanted.version))).then(|| target.branch.clone()))
+}

@@ -1,0 +1,368 @@
+//! Reads everything that the decisions about one repository need. No request here changes anything.
+//!
+//! What cannot be read in one scope becomes a value in that scope; only a store that does not answer ends the whole look.
+
+mod evidence;
+mod merge;
+mod schema;
+mod table;
+
+pub use evidence::{Grace, Quiet};
+pub(super) use schema::layout_file;
+
+use super::observation::{BranchSeen, Claim, Component, ContractFile, Origin, TableRef};
+use crate::error::{Error, Kind, Result};
+use crate::model::fence::FenceRecord;
+use crate::model::sidecar::{MAX_SIDECAR_BYTES, Sidecar, Unreadable};
+use crate::model::{Branch, OperationId, StoreTime, Version};
+use crate::repo::branches::{self, BranchRef, SCHEMA_LOCK};
+use crate::repo::{Dialect, Repository, Snapshot};
+use crate::store::{ControlObject, ETag, Key, Meta};
+use futures::{StreamExt, TryStreamExt};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// Reads of one look that may be under way at once.
+const CONCURRENCY: usize = 16;
+
+/// A sidecar that cannot be judged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unjudged {
+    /// Its name.
+    pub key: Key,
+    /// Why.
+    pub reason: String,
+    /// Whether the engines read it too, and then refuse every write.
+    pub blocks_writers: bool,
+}
+
+/// A claim's file, with what identifies this state of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClaimFile {
+    /// Its name.
+    pub key: Key,
+    /// Its state.
+    pub etag: Option<ETag>,
+    /// When the store took it.
+    pub stored_at: StoreTime,
+    /// Its text.
+    pub text: String,
+}
+
+/// What one look at the control objects found, before any table is read.
+#[derive(Debug, Clone, Default)]
+pub struct Found {
+    /// Readable intents, oldest first.
+    pub intents: Vec<Intent>,
+    /// Sidecars that are held without being judged.
+    pub unjudged: Vec<Unjudged>,
+    /// Branches of the manifest.
+    pub branches: BTreeMap<Branch, BranchRef>,
+    /// Fence records whose closing was seen.
+    pub closed_fences: BTreeSet<OperationId>,
+    /// Contract files that have a staged form; looked for only if something says that a schema change was under way.
+    pub staged: Vec<ContractFile>,
+    /// Other control objects, by name: leases, windows, quarantined sidecars.
+    pub others: Vec<Meta>,
+}
+
+/// A readable intent and where it was found.
+#[derive(Debug, Clone)]
+pub struct Intent {
+    /// The intent.
+    pub sidecar: Sidecar,
+    /// Sidecar or fence record.
+    pub origin: Origin,
+    /// The writer's own file, if it is still there.
+    pub file: Option<ClaimFile>,
+    /// Whether an armed fence record of it exists.
+    pub fenced: bool,
+}
+
+impl Found {
+    /// Whether the graph's write lock is there.
+    pub fn is_locked(&self) -> bool {
+        let lock = Branch::parse(Some(SCHEMA_LOCK)).expect("a constant name is a branch");
+        self.branches.contains_key(&lock)
+    }
+
+    /// Graph branches of people: main and every listed branch that is no lock.
+    pub fn public_branches(&self) -> impl Iterator<Item = Branch> {
+        let named = self.branches.keys().filter(|branch| branch.name() != Some(SCHEMA_LOCK)).cloned();
+        std::iter::once(Branch::main()).chain(named)
+    }
+}
+
+/// Lists the control objects and reads every intent. Two lists, and one read for each intent.
+pub async fn find(repo: &Repository) -> Result<Found> {
+    let store = repo.store();
+    let dir = Key::parse(crate::store::layout::RECOVERY_DIR).expect("a constant name is a key");
+    let (listed, branches, staged) = futures::try_join!(
+        store.list(&dir),
+        branches::list(store, crate::repo::snapshot::MANIFEST),
+        async { Ok(Vec::new()) }
+    )?;
+    let mut found = Found { branches, staged, ..Default::default() };
+    let mut sidecars = Vec::new();
+    let mut fences = Vec::new();
+    for meta in listed {
+        match ControlObject::parse(meta.key.as_str()) {
+            ControlObject::Sidecar(operation) => sidecars.push((operation, meta)),
+            ControlObject::OddSidecar(stem) => found.unjudged.push(Unjudged {
+                key: meta.key,
+                reason: format!("its name {stem:?} is not the id of an operation"),
+                blocks_writers: true,
+            }),
+            ControlObject::Fence(operation) => fences.push((operation, meta)),
+            ControlObject::FenceClosed(operation) => {
+                found.closed_fences.insert(operation);
+            }
+            _ => found.others.push(meta),
+        }
+    }
+    read_sidecars(repo, &mut found, sidecars).await?;
+    read_fences(repo, &mut found, fences).await?;
+    found.intents.sort_by(|a, b| a.sidecar.operation.cmp(&b.sidecar.operation));
+    if found.is_locked() || found.intents.iter().any(|intent| schema::concerns(&intent.sidecar)) {
+        found.staged = schema::staged_files(store).await?;
+    }
+    Ok(found)
+}
+
+async fn read_sidecars(repo: &Repository, found: &mut Found, listed: Vec<(OperationId, Meta)>) -> Result<()> {
+    let reads = futures::stream::iter(listed).map(|(operation, meta)| async move {
+        let read = repo.store().get_limited(&meta.key, MAX_SIDECAR_BYTES).await;
+        (operation, meta, read)
+    });
+    let mut reads = reads.buffered(CONCURRENCY);
+    while let Some((operation, meta, read)) = reads.next().await {
+        let parsed = match read {
+            // Its writer finished between the list and the read.
+            Ok(None) => continue,
+            Ok(Some(object)) => {
+                Sidecar::parse(operation.as_str(), &object.bytes).map(|sidecar| (sidecar, object))
+            }
+            Err(error) if error.kind() == Kind::Corrupt => Err(Unreadable::TooLarge(meta.size)),
+            Err(error) => return Err(error),
+        };
+        match parsed {
+            Ok((sidecar, object)) => {
+                let file = ClaimFile {
+                    key: object.meta.key,
+                    etag: object.meta.etag,
+                    stored_at: object.meta.last_modified,
+                    text: String::from_utf8_lossy(&object.bytes).into_owned(),
+                };
+                found.intents.push(Intent {
+                    sidecar,
+                    origin: Origin::Sidecar,
+                    file: Some(file),
+                    fenced: false,
+                });
+            }
+            Err(why) => {
+                found.unjudged.push(Unjudged {
+                    key: meta.key,
+                    reason: why.to_string(),
+                    blocks_writers: true,
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Armed fence records: of an intent that is still there, or in its place.
+async fn read_fences(repo: &Repository, found: &mut Found, listed: Vec<(OperationId, Meta)>) -> Result<()> {
+    for (operation, meta) in listed {
+        if found.closed_fences.contains(&operation) {
+            continue;
+        }
+        if let Some(intent) = found.intents.iter_mut().find(|intent| intent.sidecar.operation == operation) {
+            intent.fenced = true;
+            continue;
+        }
+        let Some(object) = repo.store().get_limited(&meta.key, MAX_SIDECAR_BYTES * 2).await? else {
+            continue;
+        };
+        let record: Result<FenceRecord, _> = serde_json::from_slice(&object.bytes);
+        let sidecar = record.map_err(|error| error.to_string()).and_then(|record| {
+            Sidecar::parse(operation.as_str(), record.sidecar.as_bytes()).map_err(|why| why.to_string())
+        });
+        match sidecar {
+            Ok(sidecar) => {
+                found.intents.push(Intent { sidecar, origin: Origin::ArmedFence, file: None, fenced: true });
+            }
+            Err(why) => found.unjudged.push(Unjudged {
+                key: meta.key,
+                reason: format!("this fence record cannot be read: {why}"),
+                blocks_writers: false,
+            }),
+        }
+    }
+    Ok(())
+}
+
+/// Groups intents that share a lineage, directly or through others; each group is observed and settled apart.
+pub fn group(intents: &[Intent]) -> Vec<Vec<Intent>> {
+    let mut groups: Vec<(BTreeSet<TableRef>, Vec<Intent>)> = Vec::new();
+    for intent in intents {
+        let mut tables = lineages(&intent.sidecar);
+        let (joined, apart): (Vec<_>, Vec<_>) =
+            groups.into_iter().partition(|(other, _)| !other.is_disjoint(&tables));
+        let mut members = Vec::new();
+        for (other, intents) in joined {
+            tables.extend(other);
+            members.extend(intents);
+        }
+        members.push(intent.clone());
+        groups = apart;
+        groups.push((tables, members));
+    }
+    let mut groups: Vec<_> = groups.into_iter().map(|(_, members)| members).collect();
+    for members in &mut groups {
+        members.sort_by(|a, b| a.sidecar.operation.cmp(&b.sidecar.operation));
+    }
+    groups.sort_by(|a, b| a[0].sidecar.operation.cmp(&b[0].sidecar.operation));
+    groups
+}
+
+fn lineages(sidecar: &Sidecar) -> BTreeSet<TableRef> {
+    sidecar
+        .tables()
+        .map(|(table, branch)| TableRef { table: table.clone(), branch: branch.clone() })
+        .collect()
+}
+
+/// A component and the snapshots it was judged against.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    /// The facts.
+    pub component: Component,
+    /// By graph branch; a branch that is gone has none.
+    pub snapshots: BTreeMap<Branch, Arc<Snapshot>>,
+    /// The intents, in the component's order of claims.
+    pub intents: Vec<Intent>,
+}
+
+/// Observes one group against fresh snapshots of its graph branches.
+pub async fn component(
+    repo: &Repository,
+    found: &Found,
+    intents: Vec<Intent>,
+    quiet: &Quiet<'_>,
+) -> Result<Seen> {
+    let mut snapshots = BTreeMap::new();
+    let mut unusable = BTreeMap::new();
+    let branches: BTreeSet<Branch> = intents.iter().map(|intent| intent.sidecar.branch.clone()).collect();
+    for branch in branches {
+        match usable_snapshot(repo, found, &branch).await {
+            Ok(Some(snapshot)) => {
+                snapshots.insert(branch, Arc::new(snapshot));
+            }
+            Ok(None) => {}
+            Err(error) if matches!(error.kind(), Kind::Corrupt | Kind::Refused) => {
+                unusable.insert(branch, error.chain());
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    let mut seen = Seen { component: Component::default(), snapshots, intents: Vec::new() };
+    read_tables(repo, &mut seen, &intents).await?;
+    for intent in intents {
+        let claim = claim(repo, found, &seen, &intent, &unusable, quiet).await?;
+        seen.component.claims.push(claim);
+        seen.intents.push(intent);
+    }
+    Ok(seen)
+}
+
+/// The branch's snapshot if it is listed and may be written; an error of kind `Corrupt` or `Refused` says why not.
+async fn usable_snapshot(repo: &Repository, found: &Found, branch: &Branch) -> Result<Option<Snapshot>> {
+    if !branch.is_main() && !found.branches.contains_key(branch) {
+        return Ok(None);
+    }
+    let Some(snapshot) = repo.snapshot(branch).await? else {
+        return Err(Error::corrupt(format!("branch {branch} is listed but has no versions")));
+    };
+    snapshot.writable()?;
+    if snapshot.recognised.dialect == Dialect::GraphV3 && !repo.has_commit_branch(branch).await? {
+        return Err(Error::corrupt(format!(
+            "branch {branch} has no commit history (its creation died half-way); see `outrigger repair branch`"
+        )));
+    }
+    Ok(Some(snapshot))
+}
+
+async fn read_tables(repo: &Repository, seen: &mut Seen, intents: &[Intent]) -> Result<()> {
+    let mut wanted: BTreeMap<TableRef, (Version, Arc<Snapshot>)> = BTreeMap::new();
+    for intent in intents {
+        let Some(snapshot) = seen.snapshots.get(&intent.sidecar.branch) else { continue };
+        if snapshot.state.marker(&intent.sidecar.operation).is_some() {
+            continue;
+        }
+        for pin in &intent.sidecar.pins {
+            let at = TableRef { table: pin.table.clone(), branch: pin.branch.clone() };
+            let (floor, _) = wanted.entry(at).or_insert_with(|| (pin.expected, snapshot.clone()));
+            *floor = pin.expected.min(*floor);
+        }
+    }
+    let reads = futures::stream::iter(wanted).map(|(at, (floor, snapshot))| async move {
+        let found = table::lineage(repo, &snapshot, &at, floor).await?;
+        Ok::<_, Error>((at, found))
+    });
+    seen.component.tables = reads.buffered(CONCURRENCY).try_collect().await?;
+    Ok(())
+}
+
+async fn claim(
+    repo: &Repository,
+    found: &Found,
+    seen: &Seen,
+    intent: &Intent,
+    unusable: &BTreeMap<Branch, String>,
+    quiet: &Quiet<'_>,
+) -> Result<Claim> {
+    let sidecar = &intent.sidecar;
+    let snapshot = seen.snapshots.get(&sidecar.branch);
+    let branch = match (found.branches.get(&sidecar.branch), unusable.get(&sidecar.branch)) {
+        (_, Some(why)) => BranchSeen::Unusable(why.clone()),
+        (None, _) if !sidecar.branch.is_main() => BranchSeen::Gone,
+        (Some(listed), _) if intent.file.as_ref().is_some_and(|file| listed.stored_at > file.stored_at) => {
+            BranchSeen::Younger
+        }
+        _ if snapshot.is_none() => {
+            BranchSeen::Unusable(format!("branch {} could not be read", sidecar.branch))
+        }
+        _ => BranchSeen::Live,
+    };
+    // The marker of an orphan lies on main: its own branch has no manifest to put it in.
+    let marker = match &branch {
+        BranchSeen::Gone | BranchSeen::Younger => repo
+            .snapshot(&Branch::main())
+            .await?
+            .and_then(|main| main.state.marker(&sidecar.operation).cloned()),
+        _ => snapshot.and_then(|snapshot| snapshot.state.marker(&sidecar.operation).cloned()),
+    };
+    let settled = marker.is_some();
+    let mut claim = Claim {
+        sidecar: sidecar.clone(),
+        origin: intent.origin,
+        branch,
+        marker,
+        quiet_for: None,
+        merge: None,
+        schema: None,
+    };
+    if claim.branch == BranchSeen::Live {
+        claim.schema = schema::observe(repo, found, sidecar).await?;
+    }
+    if settled {
+        return Ok(claim);
+    }
+    if let (Some(snapshot), BranchSeen::Live) = (snapshot, &claim.branch) {
+        claim.merge = merge::observe(repo, found, snapshot, sidecar).await?;
+    }
+    claim.quiet_for = quiet.of(repo, intent, &seen.component).await?;
+    Ok(claim)
+}

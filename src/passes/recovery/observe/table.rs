@@ -1,0 +1,59 @@
+//! One lineage against what the graph branch shows.
+
+use super::super::observation::{Lineage, TableRef, TableSeen};
+use crate::error::{Error, Kind, Result};
+use crate::model::history::StepKind;
+use crate::model::{Branch, Version};
+use crate::repo::{Repository, Snapshot};
+
+/// Reads a lineage with every transaction above `floor`. Only a store that does not answer is an error.
+pub(super) async fn lineage(
+    repo: &Repository,
+    snapshot: &Snapshot,
+    at: &TableRef,
+    floor: Version,
+) -> Result<TableSeen> {
+    match read(repo, snapshot, at, floor).await {
+        Ok(seen) => Ok(seen),
+        Err(error) if is_about_the_table(&error) => Ok(TableSeen::Unreadable(error.chain())),
+        Err(error) => Err(error),
+    }
+}
+
+fn is_about_the_table(error: &Error) -> bool {
+    matches!(error.kind(), Kind::Corrupt | Kind::Refused | Kind::Missing | Kind::Internal | Kind::Invalid)
+}
+
+async fn read(repo: &Repository, snapshot: &Snapshot, at: &TableRef, floor: Version) -> Result<TableSeen> {
+    if !snapshot.state.is_registered(&at.table) {
+        return Ok(TableSeen::Unreadable(format!("branch {} does not know this table", snapshot.branch)));
+    }
+    let shown = snapshot.state.entry(&at.table);
+    let pin = shown.map_or(Version::ABSENT, |entry| entry.version);
+    let pin_branch = shown.map_or_else(Branch::main, |entry| entry.branch.clone());
+    let placed = shown.is_some() && pin_branch == at.branch;
+    let missing = |what: String| TableSeen::Missing { what, pin, placed };
+    if !at.branch.is_main() {
+        match repo.table_branch(&at.table, &at.branch).await? {
+            None => return Ok(missing(format!("{} has no branch {}", at.table, at.branch))),
+            Some(record) if !placed && record.origin()? != (pin_branch.clone(), pin) => {
+                let (from, version) = record.origin()?;
+                let what = format!(
+                    "branch {} of {} was forked from version {version} of {from}, which is not what the graph shows",
+                    at.branch, at.table
+                );
+                return Ok(missing(what));
+            }
+            Some(_) => {}
+        }
+    }
+    let Some(table) = repo.table(&at.table, &at.branch).await? else {
+        return Ok(missing(format!("{} has no versions on branch {}", at.table, at.branch)));
+    };
+    // An unplaced fork continues the numbers of the lineage that it was forked from: its own history starts above the pin.
+    let floor = if placed { floor.min(pin) } else { pin };
+    let steps = table.steps_above(floor).await?;
+    let restored = steps.iter().any(|step| step.version > pin && matches!(step.kind, StepKind::Restore(_)));
+    let head_equals_pin = restored && repo.same_content(&table, pin, &pin_branch).await?;
+    Ok(TableSeen::Present(Lineage { pin, pin_branch, head: table.head(), steps, head_equals_pin }))
+}
