@@ -32,8 +32,13 @@ pub mod model;
 pub mod passes;
 
 #[cfg(feature = "engine")]
+pub mod app;
+#[cfg(feature = "engine")]
+pub mod cli;
+#[cfg(feature = "engine")]
 pub mod config;
 #[cfg(feature = "engine")]
+#[expect(clippy::disallowed_methods, reason = "the one room that makes Lance's mutating calls")]
 pub mod repo;
 #[cfg(feature = "engine")]
 pub mod runtime;

@@ -47,6 +47,12 @@ impl Sources {
     }
 }
 
+/// One variable of this process's environment, for rooms that are handed a look-up instead of reading it.
+#[allow(clippy::disallowed_methods, reason = "the room that reads the environment")]
+pub fn environment_variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
 fn read_file(path: &Path) -> Result<(PathBuf, String)> {
     let text = std::fs::read_to_string(path).map_err(|error| {
         Error::invalid(format!("cannot read the configuration {}", path.display())).caused_by(error)

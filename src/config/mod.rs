@@ -31,7 +31,7 @@ pub mod settings;
 pub mod values;
 
 pub use faults::{Fault, Faults};
-pub use layers::{Flag, Sources};
+pub use layers::{Flag, Sources, environment_variable};
 pub use origin::{Origin, Source};
 pub use settings::{
     HttpSettings, LeaseSettings, LogSettings, PassSettings, RepositorySettings, Settings, TokenSource,

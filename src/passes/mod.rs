@@ -9,3 +9,4 @@
 //! A pass never calls another pass. It works on scopes and fails in one scope alone.
 
 pub mod recovery;
+pub mod report;

@@ -102,55 +102,13 @@ impl Repository {
 
     /// Records a commit and its actor, each exactly once.
     pub async fn record_commit(&self, commit: &CommitRecord<'_>, operation: &str) -> Result<()> {
-        self.append_once(COMMITS, commit.branch, operation, async |dataset| {
-            let known = commits_in(dataset).await?;
-            if known.iter().any(|row| row.id == commit.id) {
-                return Ok(None);
-            }
-            let text = |value: Option<&str>| Cell::Text(value.map(str::to_owned));
-            let parent = head_of(&known).map(|head| head.id.clone());
-            one_row(
-                schema_of(dataset),
-                &[
-                    ("graph_commit_id", text(Some(commit.id))),
-                    ("manifest_branch", text(commit.branch.name())),
-                    ("manifest_version", Cell::Number(commit.manifest_version.0)),
-                    ("parent_commit_id", Cell::Text(parent)),
-                    ("merged_parent_commit_id", text(commit.merged_parent)),
-                    ("created_at", Cell::Micros(commit.created_at)),
-                ],
-            )
-            .map(Some)
-        })
-        .await?;
-        self.append_once(ACTORS, &Branch::main(), operation, async |dataset| {
-            let known = column(dataset, "graph_commit_id").await?;
-            if known.iter().any(|id| id.as_deref() == Some(commit.id)) {
-                return Ok(None);
-            }
-            one_row(
-                schema_of(dataset),
-                &[
-                    ("graph_commit_id", Cell::Text(Some(commit.id.to_owned()))),
-                    ("actor_id", Cell::Text(Some(RECOVERY_ACTOR.to_owned()))),
-                    ("created_at", Cell::Micros(commit.created_at)),
-                ],
-            )
-            .map(Some)
-        })
-        .await
+        self.append_once(Record::Commit(commit), operation).await?;
+        self.append_once(Record::Actor(commit), operation).await
     }
 
     /// Records the audit row, exactly once for an operation.
     pub async fn record_audit(&self, audit: &Audit<'_>) -> Result<()> {
-        self.append_once(RECOVERIES, &Branch::main(), audit.operation.as_str(), async |dataset| {
-            let known = column(dataset, "operation_id").await?;
-            if known.iter().any(|id| id.as_deref() == Some(audit.operation.as_str())) {
-                return Ok(None);
-            }
-            one_row(schema_of(dataset), &audit.cells()).map(Some)
-        })
-        .await
+        self.append_once(Record::Audit(audit), audit.operation.as_str()).await
     }
 
     /// Every audit row, oldest first.
@@ -181,24 +139,19 @@ impl Repository {
         open(&self.store, &self.fresh_session(), &key, None).await
     }
 
-    /// Looks, and appends what `row_if_missing` gives, on exactly the version that was looked at.
+    /// Looks for the record, and appends it on exactly the version that was looked at.
     ///
     /// *Dies before*: the next finisher appends. *Dies after, or the answer is lost*: the next look finds the row. *Two
     /// finishers*: one append lands, the other looks again and finds it.
-    async fn append_once(
-        &self,
-        name: &str,
-        branch: &Branch,
-        operation: &str,
-        row_if_missing: impl AsyncFn(&Dataset) -> Result<Option<RecordBatch>>,
-    ) -> Result<()> {
+    async fn append_once(&self, record: Record<'_>, operation: &str) -> Result<()> {
+        let (name, branch) = record.place();
         let mut lost = None;
         for _ in 0..ATTEMPTS {
-            let dataset = match self.history_dataset(name, branch).await? {
+            let dataset = match self.history_dataset(name, &branch).await? {
                 Some(dataset) => dataset,
-                None => self.create_history(name, branch).await?,
+                None => self.create_history(name, &branch).await?,
             };
-            let Some(batch) = row_if_missing(&dataset).await? else { return Ok(()) };
+            let Some(batch) = record.row_if_missing(&dataset).await? else { return Ok(()) };
             let params =
                 WriteParams { mode: WriteMode::Append, skip_auto_cleanup: true, ..Default::default() };
             let insert = InsertBuilder::new(Arc::new(dataset.clone())).with_params(&params);
@@ -248,9 +201,78 @@ impl Repository {
     }
 }
 
+/// A row to be appended exactly once.
+#[derive(Clone, Copy)]
+enum Record<'a> {
+    Commit(&'a CommitRecord<'a>),
+    Actor(&'a CommitRecord<'a>),
+    Audit(&'a Audit<'a>),
+}
+
+impl Record<'_> {
+    /// Its dataset and branch. Actors and audit rows always lie on the main line.
+    fn place(self) -> (&'static str, Branch) {
+        match self {
+            Self::Commit(commit) => (COMMITS, commit.branch.clone()),
+            Self::Actor(_) => (ACTORS, Branch::main()),
+            Self::Audit(_) => (RECOVERIES, Branch::main()),
+        }
+    }
+
+    /// The row, unless it is there.
+    async fn row_if_missing(self, dataset: &Dataset) -> Result<Option<RecordBatch>> {
+        let schema = Arc::new(Schema::from(dataset.schema()));
+        match self {
+            Self::Commit(commit) => {
+                let known = commits_in(dataset).await?;
+                let parent = head_of(&known).map(|head| head.id.clone());
+                let there = known.iter().any(|row| row.id == commit.id);
+                (!there).then(|| one_row(schema, &commit.cells(parent))).transpose()
+            }
+            Self::Actor(commit) => {
+                let there = column(dataset, "graph_commit_id")
+                    .await?
+                    .iter()
+                    .any(|id| id.as_deref() == Some(commit.id));
+                (!there).then(|| one_row(schema, &commit.actor_cells())).transpose()
+            }
+            Self::Audit(audit) => {
+                let operation = audit.operation.as_str();
+                let there =
+                    column(dataset, "operation_id").await?.iter().any(|id| id.as_deref() == Some(operation));
+                (!there).then(|| one_row(schema, &audit.cells())).transpose()
+            }
+        }
+    }
+}
+
+fn text(value: Option<&str>) -> Cell {
+    Cell::Text(value.map(str::to_owned))
+}
+
+impl CommitRecord<'_> {
+    fn cells(&self, parent: Option<String>) -> [(&'static str, Cell); 6] {
+        [
+            ("graph_commit_id", text(Some(self.id))),
+            ("manifest_branch", text(self.branch.name())),
+            ("manifest_version", Cell::Number(self.manifest_version.0)),
+            ("parent_commit_id", Cell::Text(parent)),
+            ("merged_parent_commit_id", text(self.merged_parent)),
+            ("created_at", Cell::Micros(self.created_at)),
+        ]
+    }
+
+    fn actor_cells(&self) -> [(&'static str, Cell); 3] {
+        [
+            ("graph_commit_id", text(Some(self.id))),
+            ("actor_id", text(Some(RECOVERY_ACTOR))),
+            ("created_at", Cell::Micros(self.created_at)),
+        ]
+    }
+}
+
 impl Audit<'_> {
     fn cells(&self) -> [(&'static str, Cell); 7] {
-        let text = |value: Option<&str>| Cell::Text(value.map(str::to_owned));
         [
             ("graph_commit_id", text(Some(self.graph_commit_id))),
             ("recovery_kind", text(Some(self.kind.as_str()))),
@@ -289,10 +311,6 @@ fn audit_rows_in(batch: &RecordBatch) -> Result<Vec<AuditRow>> {
             .unwrap_or(Timestamp(chrono::DateTime::UNIX_EPOCH)),
     };
     Ok((0..batch.num_rows()).map(one).collect())
-}
-
-fn schema_of(dataset: &Dataset) -> Arc<Schema> {
-    Arc::new(Schema::from(dataset.schema()))
 }
 
 async fn batches(dataset: &Dataset, columns: Option<&[&str]>) -> Result<Vec<RecordBatch>> {

@@ -12,3 +12,5 @@ pub mod decide;
 pub mod observation;
 #[cfg(feature = "engine")]
 pub mod observe;
+#[cfg(feature = "engine")]
+pub mod run;

@@ -18,7 +18,7 @@ use crate::model::{Branch, OperationId, StoreTime, Version};
 use crate::repo::branches::{self, BranchRef, SCHEMA_LOCK};
 use crate::repo::{Dialect, Repository, Snapshot};
 use crate::store::{ControlObject, ETag, Key, Meta};
-use futures::{StreamExt, TryStreamExt};
+use futures::{FutureExt, StreamExt, TryStreamExt};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -106,11 +106,11 @@ pub async fn find(repo: &Repository) -> Result<Found> {
     let mut sidecars = Vec::new();
     let mut fences = Vec::new();
     for meta in listed {
-        match ControlObject::parse(meta.key.as_str()) {
+        match ControlObject::parse(&meta.key) {
             ControlObject::Sidecar(operation) => sidecars.push((operation, meta)),
-            ControlObject::OddSidecar(stem) => found.unjudged.push(Unjudged {
+            ControlObject::OddSidecar(_) => found.unjudged.push(Unjudged {
                 key: meta.key,
-                reason: format!("its name {stem:?} is not the id of an operation"),
+                reason: "its name is not the id of an operation".into(),
                 blocks_writers: true,
             }),
             ControlObject::Fence(operation) => fences.push((operation, meta)),
@@ -130,9 +130,12 @@ pub async fn find(repo: &Repository) -> Result<Found> {
 }
 
 async fn read_sidecars(repo: &Repository, found: &mut Found, listed: Vec<(OperationId, Meta)>) -> Result<()> {
-    let reads = futures::stream::iter(listed).map(|(operation, meta)| async move {
-        let read = repo.store().get_limited(&meta.key, MAX_SIDECAR_BYTES).await;
-        (operation, meta, read)
+    let reads = futures::stream::iter(listed).map(|(operation, meta)| {
+        async move {
+            let read = repo.store().get_limited(&meta.key, MAX_SIDECAR_BYTES).await;
+            (operation, meta, read)
+        }
+        .boxed()
     });
     let mut reads = reads.buffered(CONCURRENCY);
     while let Some((operation, meta, read)) = reads.next().await {
@@ -307,9 +310,12 @@ async fn read_tables(repo: &Repository, seen: &mut Seen, intents: &[Intent]) -> 
             *floor = pin.expected.min(*floor);
         }
     }
-    let reads = futures::stream::iter(wanted).map(|(at, (floor, snapshot))| async move {
-        let found = table::lineage(repo, &snapshot, &at, floor).await?;
-        Ok::<_, Error>((at, found))
+    let reads = futures::stream::iter(wanted).map(|(at, (floor, snapshot))| {
+        async move {
+            let found = table::lineage(repo, &snapshot, &at, floor).await?;
+            Ok::<_, Error>((at, found))
+        }
+        .boxed()
     });
     seen.component.tables = reads.buffered(CONCURRENCY).try_collect().await?;
     Ok(())

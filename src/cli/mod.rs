@@ -1,0 +1,111 @@
+//! The command line: one file for each command. Results go to standard output, everything else to standard error.
+
+mod once;
+mod output;
+mod sidecars;
+mod status;
+
+use crate::config::{LogFormat, LogLevel, LogSettings};
+use crate::error::{Error, Result};
+use crate::passes::report::Exit;
+use crate::store::RepoUri;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::time::Duration;
+
+/// Finishes or undoes commits that crashed half-way in repositories of many Lance tables and one manifest.
+#[derive(Debug, Parser)]
+#[command(name = "outrigger", version, after_help = AFTER_HELP)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// Log level on standard error: error, warn, info, debug or trace.
+    #[arg(long, global = true, default_value = "warn", value_name = "LEVEL")]
+    log: String,
+}
+
+const AFTER_HELP: &str = "\
+Exit codes, the worst wins:
+  78  refused: a format that is not written, or a wrong setting
+   1  the store or this program failed
+  11  something is held for a person
+  12  plan only: work is due now
+  10  something waits for its grace or for a window
+   0  converged
+   2  wrong usage
+
+Start with `outrigger status --repo URI`: it reads only.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the passes once and exit.
+    Once(once::Args),
+    /// Say what `once` would do and why. Reads only.
+    Plan(once::Args),
+    /// Show what is pending, held or drifted. Reads only.
+    Status(status::Args),
+    /// Look at writers' crash records, or move one out of the engines' sight.
+    Sidecars(sidecars::Args),
+}
+
+/// Which repository, and how to print.
+#[derive(Debug, Clone, Args)]
+struct Target {
+    /// The repository: s3://bucket/prefix, file:///directory or a path.
+    #[arg(long, env = "OUTRIGGER_REPO", value_name = "URI")]
+    repo: String,
+    /// How to print the result.
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+}
+
+impl Target {
+    fn uri(&self) -> Result<RepoUri> {
+        RepoUri::parse(&self.repo)
+    }
+}
+
+/// How to print.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people.
+    Table,
+    /// For machines.
+    Json,
+}
+
+fn duration(text: &str) -> std::result::Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|error| format!("{error}; write it like 5m, 30s or 1h"))
+}
+
+/// Parses the command line, runs the command, prints what went wrong, and gives the exit code.
+pub async fn main() -> u8 {
+    let cli = Cli::parse();
+    if let Err(error) = start_logging(&cli.log) {
+        return failed(&error);
+    }
+    let ended = match cli.command {
+        Command::Once(args) => once::run(args, false).await,
+        Command::Plan(args) => once::run(args, true).await,
+        Command::Status(args) => status::run(args).await,
+        Command::Sidecars(args) => sidecars::run(args).await,
+    };
+    match ended {
+        Ok(exit) => exit.code(),
+        Err(error) => failed(&error),
+    }
+}
+
+fn failed(error: &Error) -> u8 {
+    output::problem(&error.chain());
+    Exit::of(error).code()
+}
+
+fn start_logging(level: &str) -> Result<()> {
+    let level = LogLevel::ALL.iter().copied().find(|known| known.as_str() == level);
+    let level = level.ok_or_else(|| Error::invalid("--log takes error, warn, info, debug or trace"))?;
+    crate::telemetry::logging::init(&LogSettings {
+        level,
+        libraries: LogLevel::Error,
+        format: LogFormat::Text,
+    })
+}

@@ -1,0 +1,45 @@
+//! The only file that prints.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "the file that prints")]
+
+/// A line of a result.
+pub(super) fn line(text: &str) {
+    println!("{text}");
+}
+
+/// A result for machines.
+pub(super) fn json(value: &impl serde::Serialize) {
+    match serde_json::to_string_pretty(value) {
+        Ok(text) => println!("{text}"),
+        Err(error) => problem(&format!("the result does not serialise: {error}")),
+    }
+}
+
+/// What went wrong.
+pub(super) fn problem(text: &str) {
+    eprintln!("outrigger: {}", visible(text));
+}
+
+/// Rows under a header, columns padded to their widest cell. Control characters of foreign names are shown, not obeyed.
+pub(super) fn table(header: &[&str], rows: &[Vec<String>]) {
+    let rows: Vec<Vec<String>> =
+        rows.iter().map(|row| row.iter().map(|cell| visible(cell)).collect()).collect();
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
+        cells.chain(header.get(column).map(|name| name.len())).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..header.len()).map(width).collect();
+    let print = |cells: Vec<&str>| {
+        let padded = cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
+        println!("{}", padded.collect::<Vec<_>>().join("  ").trim_end());
+    };
+    print(header.to_vec());
+    for row in &rows {
+        print(row.iter().map(String::as_str).collect());
+    }
+}
+
+/// Foreign text, fit for a terminal.
+pub(super) fn visible(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}

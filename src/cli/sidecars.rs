@@ -1,0 +1,121 @@
+//! `outrigger sidecars`: look at writers' crash records.
+
+use super::{Format, Target, output};
+use crate::app;
+use crate::error::{Error, Result};
+use crate::passes::recovery::observe::{Intent, find};
+use crate::passes::report::Exit;
+use serde::Serialize;
+
+/// Arguments.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    /// List every crash record. Reads only.
+    List {
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Print one crash record as it is stored. Reads only.
+    Show {
+        /// The operation's id.
+        id: String,
+        #[command(flatten)]
+        target: Target,
+    },
+}
+
+#[derive(Debug, Serialize)]
+struct Row {
+    name: String,
+    kind: Option<&'static str>,
+    branch: Option<String>,
+    actor: Option<String>,
+    tables: usize,
+    stored_at: Option<String>,
+    problem: Option<String>,
+}
+
+pub(super) async fn run(args: Args) -> Result<Exit> {
+    match args.action {
+        Action::List { target } => list(&target).await,
+        Action::Show { id, target } => show(&id, &target).await,
+    }
+}
+
+async fn list(target: &Target) -> Result<Exit> {
+    let repo = app::open(&target.uri()?).await?;
+    repo.require_graph()?;
+    let found = find(&repo).await?;
+    let mut rows: Vec<Row> = found.intents.iter().map(row).collect();
+    rows.extend(found.unjudged.iter().map(|unjudged| Row {
+        name: unjudged.key.file_name().to_owned(),
+        kind: None,
+        branch: None,
+        actor: None,
+        tables: 0,
+        stored_at: None,
+        problem: Some(unjudged.reason.clone()),
+    }));
+    match target.format {
+        Format::Json => output::json(&rows),
+        Format::Table if rows.is_empty() => output::line("no crash records"),
+        Format::Table => print(&rows),
+    }
+    Ok(Exit::Converged)
+}
+
+fn row(intent: &Intent) -> Row {
+    Row {
+        name: intent.sidecar.operation.to_string(),
+        kind: Some(intent.sidecar.kind.as_str()),
+        branch: Some(intent.sidecar.branch.to_string()),
+        actor: intent.sidecar.actor.clone(),
+        tables: intent.sidecar.tables().count(),
+        stored_at: intent.file.as_ref().map(|file| file.stored_at.to_string()),
+        problem: intent.fenced.then(|| "an armed fence record: its undoing has begun".to_owned()),
+    }
+}
+
+fn print(rows: &[Row]) {
+    let cell = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".into());
+    let rows: Vec<Vec<String>> = rows
+        .iter()
+        .map(|row| {
+            let kind = row.kind.unwrap_or("unreadable").to_owned();
+            vec![
+                row.name.clone(),
+                kind,
+                cell(&row.branch),
+                cell(&row.actor),
+                row.tables.to_string(),
+                cell(&row.stored_at),
+                cell(&row.problem),
+            ]
+        })
+        .collect();
+    output::table(&["NAME", "KIND", "BRANCH", "ACTOR", "TABLES", "STORED", "PROBLEM"], &rows);
+}
+
+async fn show(id: &str, target: &Target) -> Result<Exit> {
+    let repo = app::open(&target.uri()?).await?;
+    repo.require_graph()?;
+    let found = find(&repo).await?;
+    let intent = found.intents.iter().find(|intent| intent.sidecar.operation.as_str() == id);
+    let intent = intent.ok_or_else(|| {
+        Error::missing(format!("no readable crash record {id}; see `outrigger sidecars list`"))
+    })?;
+    match (&target.format, &intent.file) {
+        (Format::Json, _) => output::json(&intent.sidecar),
+        (Format::Table, Some(file)) => {
+            file.text.lines().for_each(|line| output::line(&output::visible(line)))
+        }
+        (Format::Table, None) => output::json(&intent.sidecar),
+    }
+    Ok(Exit::Converged)
+}

@@ -1,0 +1,135 @@
+//! What a run says: by repository, pass and scope; and the exit code that sums it up.
+
+use crate::model::audit::Verdict;
+use crate::model::{Branch, TableKey, Version};
+use serde::{Deserialize, Serialize};
+
+/// How a scope ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Settled in this run.
+    Done,
+    /// A plan's word: it would be settled now.
+    Due,
+    /// Waits for its grace, a window or a moved table; the reason says for what.
+    Waits,
+    /// Waits for a person.
+    Held,
+    /// An error; the reason has its chain.
+    Failed,
+}
+
+/// One table of a scope.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableReport {
+    /// The table.
+    pub key: TableKey,
+    /// The Lance branch.
+    pub branch: Branch,
+    /// The version shown before.
+    pub from: Version,
+    /// The version shown after.
+    pub to: Version,
+}
+
+/// One scope.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScopeReport {
+    /// Operations, or a file's or table's name.
+    pub scope: String,
+    /// What is right.
+    pub verdict: Verdict,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Why, and what it waits for.
+    pub reason: String,
+    /// The tables it moves or would move.
+    pub tables: Vec<TableReport>,
+}
+
+/// One pass.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PassReport {
+    /// Its name.
+    pub pass: String,
+    /// Its scopes, oldest first.
+    pub scopes: Vec<ScopeReport>,
+}
+
+/// Exit codes of one-shot commands, the worst wins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Exit {
+    /// Nothing is left to do.
+    Converged = 0,
+    /// The store or this program failed.
+    Failed = 1,
+    /// Something waits for its grace or a window.
+    Waits = 10,
+    /// Something is held for a person.
+    Held = 11,
+    /// A plan found work that is due now.
+    Due = 12,
+    /// Refused or misconfigured.
+    Refused = 78,
+}
+
+impl Exit {
+    /// Worst first.
+    const BY_SEVERITY: [Self; 6] =
+        [Self::Refused, Self::Failed, Self::Held, Self::Due, Self::Waits, Self::Converged];
+
+    /// The worst of many; converged if there is none.
+    pub fn worst(exits: impl IntoIterator<Item = Self>) -> Self {
+        let rank = |exit: &Self| Self::BY_SEVERITY.iter().position(|other| other == exit);
+        exits.into_iter().min_by_key(rank).unwrap_or(Self::Converged)
+    }
+
+    /// What an error exits with.
+    pub fn of(error: &crate::Error) -> Self {
+        match error.kind() {
+            crate::Kind::Refused | crate::Kind::Invalid => Self::Refused,
+            _ => Self::Failed,
+        }
+    }
+
+    /// The process's exit code.
+    pub fn code(self) -> u8 {
+        self as u8
+    }
+}
+
+impl From<Outcome> for Exit {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Done => Self::Converged,
+            Outcome::Due => Self::Due,
+            Outcome::Waits => Self::Waits,
+            Outcome::Held => Self::Held,
+            Outcome::Failed => Self::Failed,
+        }
+    }
+}
+
+impl PassReport {
+    /// The worst of its scopes.
+    pub fn exit(&self) -> Exit {
+        Exit::worst(self.scopes.iter().map(|scope| scope.outcome.into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_worst_outcome_wins() {
+        let worst = |exits: &[Exit]| Exit::worst(exits.iter().copied()).code();
+        assert_eq!(worst(&[]), 0);
+        assert_eq!(worst(&[Exit::Converged, Exit::Waits]), 10);
+        assert_eq!(worst(&[Exit::Waits, Exit::Due]), 12);
+        assert_eq!(worst(&[Exit::Held, Exit::Due, Exit::Waits]), 11);
+        assert_eq!(worst(&[Exit::Held, Exit::Failed]), 1);
+        assert_eq!(worst(&[Exit::Failed, Exit::Refused]), 78);
+    }
+}
