@@ -20,8 +20,8 @@
 //! [`contest`] for claims that share commits (`dealing` deals these out), [`timing`] when it may be done.
 
 pub mod contest;
-pub mod drift;
 mod dealing;
+pub mod drift;
 pub mod judge;
 pub mod ownership;
 pub mod schema;
@@ -114,13 +114,13 @@ pub struct Judgement {
     pub tables: Vec<TablePlan>,
     /// Schema changes: the steps around the publish.
     pub schema: Option<schema::SchemaWork>,
-    /// Missing lineages: the engine cannot write at all while the sidecar exists.
-    pub blocks_writers: bool,
+    /// With nothing to do: the ordinary grace is enough, no window or longer wait is needed.
+    pub ordinary_grace: bool,
 }
 
 impl Judgement {
     fn plain(verdict: Verdict, reason: impl Into<String>) -> Self {
-        Self { verdict, reason: reason.into(), tables: Vec::new(), schema: None, blocks_writers: false }
+        Self { verdict, reason: reason.into(), tables: Vec::new(), schema: None, ordinary_grace: false }
     }
 
     fn with_tables(mut self, tables: Vec<TablePlan>) -> Self {

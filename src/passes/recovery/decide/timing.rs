@@ -137,7 +137,7 @@ fn when(judgement: &Judgement, quiet: Option<Duration>, schema_change: bool, pol
         Verdict::RollForward if judgement.schema.as_ref().is_some_and(SchemaWork::is_unguarded) => {
             in_window(after(policy.grace), policy, Window::covers_unguarded_acts, Timing::ManualWindow)
         }
-        Verdict::NothingToDo if !judgement.blocks_writers && policy.window.is_none() => {
+        Verdict::NothingToDo if !judgement.ordinary_grace && policy.window.is_none() => {
             after(policy.grace.max(policy.idle_grace))
         }
         _ => after(policy.grace),
