@@ -8,11 +8,15 @@
 mod support;
 
 mod back;
+mod company;
 mod cost;
 mod forward;
 mod harness;
+mod held;
 mod maintenance;
+mod merge;
 mod plan;
+mod schema;
 mod settled;
 mod wrecks;
 

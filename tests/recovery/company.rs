@@ -1,0 +1,102 @@
+//! Several sidecars on one table: all forward only if each is complete however the commits are dealt out.
+
+use crate::support::graph::{COMPANY, Graph, KNOWS, MAIN, PERSON};
+use crate::{claims, on_both_dialects};
+use outrigger::model::audit::Verdict;
+use outrigger::passes::report::Outcome;
+
+on_both_dialects!(
+    as_many_commits_as_writers_are_shown_together,
+    fewer_commits_than_writers_are_undone_together,
+    one_that_was_published_does_not_hold_back_the_other,
+    strangers_go_on_whatever_happens_to_the_others,
+    twenty_sidecars_are_settled_in_one_run,
+);
+
+async fn as_many_commits_as_writers_are_shown_together(graph: Graph) {
+    let one = graph.sidecar("Load").of(&[PERSON]).write().await;
+    let two = graph.sidecar("Mutation").of(&[PERSON]).write().await;
+    let (first, second) =
+        (graph.table(PERSON).stage_append(&["eve"]).await, graph.table(PERSON).stage_append(&["fay"]).await);
+    first.commit().await.unwrap();
+    second.commit().await.unwrap();
+    let told = graph.recover_beside_writers().await;
+    for operation in [&one, &two] {
+        assert_eq!(told.ended(operation), (Verdict::RollForward, Outcome::Done));
+    }
+    assert_eq!((graph.pin(MAIN, PERSON).await, graph.rows(MAIN, PERSON).await.len()), (3, 4));
+    assert_eq!(graph.markers(MAIN).await, [one.clone(), two.clone()]);
+    let audit = graph.audit().await;
+    let mut audited: Vec<_> = audit.iter().map(|line| line.operation.clone()).collect();
+    audited.sort();
+    assert_eq!(audited, [one, two]);
+    // Their commits are a chain, each audit line has its own.
+    let history = graph.history(MAIN).await;
+    let [.., before, first, second] = &history[..] else { panic!("{history:?}") };
+    assert_eq!((&first.parent, &second.parent), (&Some(before.id.clone()), &Some(first.id.clone())));
+    graph.is_settled().await;
+}
+
+async fn fewer_commits_than_writers_are_undone_together(graph: Graph) {
+    let before = graph.content(MAIN).await;
+    let one = graph.sidecar("Load").of(&[PERSON]).write().await;
+    let two = graph.sidecar("Load").of(&[PERSON, COMPANY]).write().await;
+    graph.table(PERSON).append(&["eve"]).await;
+    let waits = graph.recover_beside_writers().await;
+    for operation in [&one, &two] {
+        assert_eq!(waits.ended(operation), (Verdict::RollBack, Outcome::Waits));
+    }
+    let told = graph.recover().await;
+    for operation in [&one, &two] {
+        assert_eq!(told.ended(operation), (Verdict::RollBack, Outcome::Done));
+    }
+    assert_eq!(graph.content(MAIN).await, before);
+    assert_eq!(graph.markers(MAIN).await, [one, two]);
+    assert!(graph.audit().await.iter().all(|line| line.kind == "RolledBack"));
+    assert_eq!(graph.audit().await.len(), 2);
+    graph.is_settled().await;
+}
+
+async fn one_that_was_published_does_not_hold_back_the_other(graph: Graph) {
+    let shown = graph.sidecar("Load").of(&[PERSON]).write().await;
+    graph.table(PERSON).append(&["eve"]).await;
+    graph.publish_heads(&[PERSON]).await;
+    let open = graph.sidecar("Load").of(&[PERSON]).write().await;
+    graph.table(PERSON).append(&["fay"]).await;
+    let told = graph.recover().await;
+    assert_eq!(told.ended(&shown), (Verdict::AlreadyPublished, Outcome::Done));
+    assert_eq!(told.ended(&open), (Verdict::RollForward, Outcome::Done));
+    assert_eq!((graph.pin(MAIN, PERSON).await, graph.rows(MAIN, PERSON).await.len()), (3, 4));
+    graph.is_settled().await;
+}
+
+async fn strangers_go_on_whatever_happens_to_the_others(graph: Graph) {
+    let held = graph.sidecar("Load").of(&[PERSON]).write().await;
+    graph.table(PERSON).append(&["one"]).await;
+    graph.table(PERSON).append(&["two"]).await;
+    let back = graph.sidecar("Load").of(&[COMPANY]).pin("node:Ghost", 1, 2).write().await;
+    let forward = graph.sidecar("Load").of(&[KNOWS]).write().await;
+    graph.table(KNOWS).append(&["three"]).await;
+    let told = graph.recover().await;
+    assert_eq!(told.ended(&held).1, Outcome::Held);
+    assert_eq!(told.ended(&back).1, Outcome::Held);
+    assert_eq!(told.ended(&forward), (Verdict::RollForward, Outcome::Done));
+}
+
+/// Each publish moves the manifest under the others.
+async fn twenty_sidecars_are_settled_in_one_run(graph: Graph) {
+    let mut operations = Vec::new();
+    for round in 0..20 {
+        let table = [PERSON, COMPANY, KNOWS][round % 3];
+        let head = graph.table(table).append(&[&format!("row {round}")]).await;
+        operations.push(graph.sidecar("Load").pin(table, head - 1, head).write().await);
+        graph.publish(MAIN, &[(table, head)]).await;
+    }
+    let told = graph.recover().await;
+    for operation in &operations {
+        assert_eq!(told.ended(operation), (Verdict::AlreadyPublished, Outcome::Done));
+    }
+    assert_eq!(graph.markers(MAIN).await.len(), 20);
+    assert_eq!(graph.audit().await.len(), 20);
+    graph.is_settled().await;
+}

@@ -1,0 +1,201 @@
+//! What is not understood is left untouched and named; everything else goes on.
+
+use crate::support::graph::create::stamp;
+use crate::support::graph::{COMPANY, Graph, KNOWS, MAIN, MANIFEST, PERSON, TABLES, next_ulid, path_of};
+use crate::wrecks::{self, FEATURE};
+use crate::{claims, on_both_dialects};
+use outrigger::Kind;
+use outrigger::model::audit::Verdict;
+use outrigger::passes::report::{Exit, Outcome};
+use outrigger::store::Key;
+use serde_json::{Value, json};
+
+on_both_dialects!(
+    a_sidecar_that_cannot_be_read_is_named_and_the_others_go_on,
+    a_name_that_is_no_operation_is_named_and_left,
+    rows_that_no_rule_gives_to_the_writer_are_held,
+    a_commit_shown_in_half_by_somebody_else_is_held,
+    a_table_whose_versions_were_cleaned_up_is_held,
+    a_table_shown_above_its_newest_version_is_held,
+    a_table_that_the_graph_does_not_know_is_held,
+    a_branch_that_was_created_in_half_is_held,
+    a_stamp_that_is_not_ours_is_refused_before_any_write,
+    a_branch_with_a_foreign_stamp_is_held_and_main_goes_on,
+);
+
+/// Everything of this operation and its table is as it was.
+async fn is_held(graph: &Graph, operation: &str, word: &str) {
+    let before = graph.picture().await;
+    let told = graph.recover().await;
+    let scope = told.of(operation);
+    assert_eq!((scope.verdict, scope.outcome), (Verdict::Hold, Outcome::Held), "{scope:?}");
+    assert!(scope.reason.contains(word), "{scope:?}");
+    assert_eq!(told.exit(), Exit::Held);
+    assert!(graph.picture().await == before, "what is held is untouched");
+}
+
+/// A good sidecar, spoiled in every way, and the word that says how.
+fn spoiled(good: &Value) -> Vec<(&'static str, Vec<u8>)> {
+    let with = |path: &str, value: Value| {
+        let mut bad = good.clone();
+        *bad.pointer_mut(path).unwrap() = value;
+        serde_json::to_vec(&bad).unwrap()
+    };
+    let mut twice = good.clone();
+    let first = twice["tables"][0].clone();
+    twice["tables"].as_array_mut().unwrap().push(first);
+    vec![
+        ("empty", Vec::new()),
+        ("not a sidecar", b"{".to_vec()),
+        ("not a sidecar", vec![0xff, 0xfe, 0x00]),
+        ("not a sidecar", "[".repeat(100_000).into_bytes()),
+        ("not a sidecar", format!(r#"{{"schema_version":2,"x":{}}}"#, "[".repeat(100_000)).into_bytes()),
+        ("not a sidecar", with("/tables/0/expected_version", json!("one"))),
+        ("not a sidecar", with("/tables/0/expected_version", json!(-1))),
+        ("not a sidecar", with("/schema_version", json!(0))),
+        ("newer", with("/schema_version", json!(3))),
+        ("newer", with("/schema_version", json!(9))),
+        ("unknown", with("/writer_kind", json!("Teleport"))),
+        ("records operation", with("/operation_id", json!(next_ulid()))),
+        ("operation id", with("/operation_id", json!("../../etc/passwd"))),
+        ("branch name", with("/branch", json!("../../x"))),
+        ("branch name", with("/tables/0/table_branch", json!("a/../b"))),
+        ("table key", with("/tables/0/table_key", json!("node:\nPerson"))),
+        ("lies elsewhere", with("/tables/0/table_key", json!("node:../../Person"))),
+        ("lies elsewhere", with("/tables/0/table_path", json!("../../nodes/0000000000000000"))),
+        ("lies elsewhere", with("/tables/0/table_path", json!("/etc/passwd"))),
+        ("twice", serde_json::to_vec(&twice).unwrap()),
+        ("bytes", vec![b' '; 10 << 20]),
+    ]
+}
+
+async fn a_sidecar_that_cannot_be_read_is_named_and_the_others_go_on(graph: Graph) {
+    let template = next_ulid();
+    let mut draft = graph.sidecar("Load").of(&[PERSON]).json(&template).await;
+    draft["tables"][0]["table_branch"] = Value::Null;
+    let mut bad = Vec::new();
+    for (word, bytes) in spoiled(&draft) {
+        let operation = next_ulid();
+        let bytes = match String::from_utf8(bytes) {
+            Ok(text) => text.replace(&template, &operation).into_bytes(),
+            Err(binary) => binary.into_bytes(),
+        };
+        graph.put_sidecar(&operation, bytes.clone()).await;
+        bad.push((operation, word, bytes));
+    }
+    let good = wrecks::complete(&graph).await;
+
+    let told = graph.recover().await;
+    assert_eq!(told.ended(&good), (Verdict::RollForward, Outcome::Done));
+    assert_eq!(graph.pin(MAIN, PERSON).await, 2);
+    for (operation, word, bytes) in bad {
+        let scope = told.of(&operation);
+        assert_eq!((scope.verdict, scope.outcome), (Verdict::Hold, Outcome::Held), "{scope:?}");
+        assert!(scope.reason.contains(word), "{word}: {scope:?}");
+        assert!(scope.reason.contains("outrigger sidecars quarantine"), "{scope:?}");
+        assert!(scope.reason.len() < 1000, "{scope:?}");
+        let stored = graph.place.get(&Graph::sidecar_key(&operation)).await.unwrap().unwrap().bytes;
+        assert!(stored == bytes, "{word}: a held sidecar was changed");
+    }
+    assert_eq!(told.exit(), Exit::Held);
+}
+
+async fn a_name_that_is_no_operation_is_named_and_left(graph: Graph) {
+    let odd = Key::parse("__recovery/notes of last week.json").unwrap();
+    graph.place.put(&odd, "{}".into()).await.unwrap();
+    for ignored in ["__recovery/readme.txt", "__recovery/old.json.bak", "__recovery/sub/x.json"] {
+        graph.place.put(&Key::parse(ignored).unwrap(), "{}".into()).await.unwrap();
+    }
+    let told = graph.recover().await;
+    let scope = told.only();
+    assert_eq!((scope.scope.as_str(), scope.outcome), (odd.as_str(), Outcome::Held));
+    assert_eq!(graph.controls().await.len(), 4);
+}
+
+async fn rows_that_no_rule_gives_to_the_writer_are_held(graph: Graph) {
+    let operation = wrecks::unexplained(&graph).await;
+    is_held(&graph, &operation, "2 Append, 3 Append").await;
+}
+
+async fn a_commit_shown_in_half_by_somebody_else_is_held(graph: Graph) {
+    let operation = wrecks::half_shown(&graph).await;
+    is_held(&graph, &operation, "on node:Person but not on node:Company").await;
+}
+
+async fn a_table_whose_versions_were_cleaned_up_is_held(graph: Graph) {
+    let operation = graph.sidecar("Load").of(&[PERSON]).write().await;
+    graph.table(PERSON).append(&["eve"]).await;
+    graph.table(PERSON).index().await;
+    let middle = format!("{}/_versions/{:020}.manifest", path_of(PERSON), u64::MAX - 2);
+    graph.place.delete(&Key::parse(&middle).unwrap()).await.unwrap();
+    is_held(&graph, &operation, "cannot be read").await;
+}
+
+async fn a_table_shown_above_its_newest_version_is_held(graph: Graph) {
+    graph.table(PERSON).append(&["eve"]).await;
+    graph.publish_heads(&[PERSON]).await;
+    let operation = graph.sidecar("Load").of(&[PERSON, COMPANY]).write().await;
+    graph.table(COMPANY).append(&["three"]).await;
+    let newest = format!("{}/_versions/{:020}.manifest", path_of(PERSON), u64::MAX - 2);
+    graph.place.delete(&Key::parse(&newest).unwrap()).await.unwrap();
+    is_held(&graph, &operation, "above its newest version").await;
+}
+
+async fn a_table_that_the_graph_does_not_know_is_held(graph: Graph) {
+    let operation = graph.sidecar("Load").pin("node:Ghost", 1, 2).write().await;
+    is_held(&graph, &operation, "node:Ghost").await;
+}
+
+/// Its history is missing (graph-v3), or its record is there without files: no engine can open it either.
+async fn a_branch_that_was_created_in_half_is_held(graph: Graph) {
+    graph.branch(FEATURE).await;
+    graph.fork(PERSON, FEATURE).await;
+    let operation = graph.sidecar("Load").on(FEATURE).of(&[PERSON]).write().await;
+    graph.table_on(PERSON, FEATURE).append(&["eve"]).await;
+    let lost = if graph.has_inline_lineage() { MANIFEST } else { "_graph_commits.lance" };
+    let tree = Key::parse(&format!("{lost}/tree/{FEATURE}")).unwrap();
+    for object in graph.place.list(&tree).await.unwrap() {
+        graph.place.delete(&object.key).await.unwrap();
+    }
+    let other = wrecks::complete(&graph).await;
+    let told = graph.recover().await;
+    assert_eq!(told.ended(&operation), (Verdict::Hold, Outcome::Held));
+    assert_eq!(told.ended(&other), (Verdict::RollForward, Outcome::Done));
+}
+
+async fn a_stamp_that_is_not_ours_is_refused_before_any_write(graph: Graph) {
+    wrecks::complete_on_three_tables(&graph).await;
+    wrecks::half_done(&graph).await;
+    for foreign in [Some("5"), Some("6"), Some("1000000"), Some("1"), Some("0"), Some("three"), None] {
+        stamp(&mut graph.open(MANIFEST, MAIN).await, foreign).await;
+        let before = graph.picture().await;
+        let error = graph.recoverer().run().await.unwrap_err();
+        assert_eq!((error.kind(), Exit::of(&error).code()), (Kind::Refused, 78), "{foreign:?}");
+        assert!(error.to_string().contains(foreign.unwrap_or("1")), "{error}");
+        assert!(error.to_string().contains("nothing was written"), "{error}");
+        assert!(graph.picture().await == before, "{foreign:?}: a refused graph was written");
+    }
+    // 2 is read, and every scope of it is held.
+    stamp(&mut graph.open(MANIFEST, MAIN).await, Some("2")).await;
+    let before = graph.picture().await;
+    let told = graph.recover().await;
+    assert!(!told.report.scopes.is_empty());
+    for scope in &told.report.scopes {
+        assert_eq!(scope.outcome, Outcome::Held, "{scope:?}");
+    }
+    assert!(told.report.scopes[0].reason.contains("format stamp 2"), "{:?}", told.report.scopes[0]);
+    assert!(graph.picture().await == before, "a graph of stamp 2 was written");
+}
+
+async fn a_branch_with_a_foreign_stamp_is_held_and_main_goes_on(graph: Graph) {
+    let old = wrecks::complete_on_a_branch(&graph).await;
+    stamp(&mut graph.open(MANIFEST, FEATURE).await, None).await;
+    let new = graph.sidecar("Load").of(&[KNOWS]).write().await;
+    graph.table(KNOWS).append(&["three"]).await;
+    let version = graph.manifest_version(FEATURE).await;
+    let told = graph.recover().await;
+    assert_eq!(told.ended(&old), (Verdict::Hold, Outcome::Held));
+    assert_eq!(told.ended(&new), (Verdict::RollForward, Outcome::Done));
+    assert_eq!(graph.manifest_version(FEATURE).await, version);
+    assert_eq!(graph.shown(MAIN).await.len(), TABLES.len());
+}

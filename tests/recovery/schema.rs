@@ -1,0 +1,191 @@
+//! Schema changes: all of tables, datasets and contract files, or nothing of them; and the write lock goes with them.
+
+use crate::support::graph::branch::SCHEMA_LOCK;
+use crate::support::graph::create::{contract, write_contract};
+use crate::support::graph::{COMMITS, COMPANY, Graph, KNOWS, MAIN, MANIFEST, PERSON, TABLES, path_of};
+use crate::wrecks::{self, TAG};
+use crate::{claims, on_both_dialects, on_s3};
+use outrigger::model::audit::Verdict;
+use outrigger::passes::recovery::decide::Window;
+use outrigger::passes::report::Outcome;
+use outrigger::store::Key;
+use serde_json::json;
+
+on_both_dialects!(
+    a_complete_change_is_shown_promoted_and_unlocked,
+    an_incomplete_change_is_undone_to_the_last_file,
+    a_change_waits_for_a_window_that_a_person_opens,
+    any_part_of_the_staged_files_alone_is_not_complete,
+    files_that_were_promoted_in_part_are_promoted_to_the_end,
+    a_published_change_is_promoted,
+    a_change_that_only_drops_is_complete_without_a_rewrite,
+    a_staged_schema_without_a_record_is_settled_by_its_completeness,
+    a_lock_without_a_record_is_held_and_stops_commits_on_main,
+);
+on_s3!(a_complete_change_is_shown_promoted_and_unlocked, an_incomplete_change_is_undone_to_the_last_file);
+
+const CHANGED: [&str; 3] = [PERSON, COMPANY, TAG];
+
+async fn text(graph: &Graph, name: &str) -> Option<String> {
+    let object = graph.place.get(&Key::parse(name).unwrap()).await.unwrap()?;
+    Some(String::from_utf8(object.bytes.to_vec()).unwrap())
+}
+
+/// The final contract files are of these tables, and nothing is staged.
+async fn has_contract(graph: &Graph, tables: &[&str]) {
+    for (name, expected) in contract(tables) {
+        assert_eq!(text(graph, name).await.as_ref(), Some(&expected), "{name}");
+        assert_eq!(text(graph, &format!("{name}.staging")).await, None, "{name}");
+    }
+}
+
+async fn is_unlocked(graph: &Graph) {
+    for dataset in [MANIFEST, COMMITS] {
+        if dataset == COMMITS && graph.has_inline_lineage() {
+            continue;
+        }
+        let branches = graph.open(dataset, MAIN).await.list_branches().await.unwrap();
+        assert!(!branches.contains_key(SCHEMA_LOCK), "{dataset}");
+        graph.try_open(dataset, SCHEMA_LOCK, None).await.unwrap_err();
+    }
+}
+
+async fn a_complete_change_is_shown_promoted_and_unlocked(graph: Graph) {
+    let operation = wrecks::schema_complete(&graph).await;
+    graph.recovers_by(Verdict::RollForward).await;
+    let shown = graph.shown(MAIN).await;
+    assert_eq!(shown.keys().collect::<Vec<_>>(), [COMPANY, PERSON, TAG], "one dropped, one new");
+    assert_eq!((shown[PERSON].version, shown[TAG].version, shown[TAG].row_count), (2, 1, 2));
+    has_contract(&graph, &CHANGED).await;
+    is_unlocked(&graph).await;
+    assert_eq!(graph.controls().await, [""; 0]);
+    let [line] = &graph.audit().await[..] else { panic!("one operation, one line") };
+    assert_eq!((line.kind.as_str(), line.writer.as_str()), ("RolledForward", "SchemaApply"));
+    assert_eq!((&line.operation, &line.actor), (&operation, &None));
+    let moved =
+        |table: &str, from: u64, to: u64| json!({"table_key": table, "from_version": from, "to_version": to});
+    assert_eq!(line.outcomes, json!([moved(PERSON, 1, 2), moved(TAG, 0, 1)]));
+}
+
+async fn an_incomplete_change_is_undone_to_the_last_file(graph: Graph) {
+    let before = graph.content(MAIN).await;
+    let operation = wrecks::schema_half_done(&graph).await;
+    graph.recovers_by(Verdict::RollBack).await;
+    assert_eq!(graph.content(MAIN).await, before);
+    has_contract(&graph, &TABLES).await;
+    is_unlocked(&graph).await;
+    let left = graph.place.list(&Key::parse(&path_of(TAG)).unwrap()).await.unwrap();
+    assert_eq!(left, [], "so that the same change can be tried again");
+    assert_eq!(graph.controls().await, [format!("{operation}.fence"), format!("{operation}.fence.closed")]);
+}
+
+async fn a_change_waits_for_a_window_that_a_person_opens(graph: Graph) {
+    let complete = wrecks::schema_complete(&graph).await;
+    let before = graph.picture().await;
+    for run in [graph.recoverer().without_window(), graph.recoverer().in_window(Window::Schedule)] {
+        assert_eq!(run.run().await.unwrap().ended(&complete), (Verdict::RollForward, Outcome::Waits));
+        assert!(graph.picture().await == before);
+    }
+    let told = graph.recoverer().in_window(Window::Manual).run().await.unwrap();
+    assert_eq!(told.ended(&complete), (Verdict::RollForward, Outcome::Done));
+}
+
+/// The writer stages source, compiled form and state, in this order, and may die between them.
+async fn any_part_of_the_staged_files_alone_is_not_complete(graph: Graph) {
+    let before = graph.content(MAIN).await;
+    for staged in 1..=2 {
+        let operation = wrecks::schema_half_done(&graph).await;
+        for (name, text) in contract(&CHANGED).into_iter().take(staged) {
+            let key = Key::parse(&format!("{name}.staging")).unwrap();
+            graph.place.put(&key, text.into()).await.unwrap();
+        }
+        let told = graph.recover().await;
+        assert_eq!(told.ended(&operation), (Verdict::RollBack, Outcome::Done), "{staged} staged");
+        assert_eq!(graph.content(MAIN).await, before);
+        has_contract(&graph, &TABLES).await;
+        is_unlocked(&graph).await;
+    }
+}
+
+/// Source, compiled form and state become final in this order, and whoever does it may die between them.
+async fn files_that_were_promoted_in_part_are_promoted_to_the_end(graph: Graph) {
+    wrecks::schema_complete(&graph).await;
+    let (name, _) = contract(&CHANGED)[0].clone();
+    let staged = Key::parse(&format!("{name}.staging")).unwrap();
+    let source = graph.place.get(&staged).await.unwrap().unwrap().bytes;
+    graph.place.put(&Key::parse(name).unwrap(), source).await.unwrap();
+    graph.place.delete(&staged).await.unwrap();
+    graph.recovers_by(Verdict::RollForward).await;
+    has_contract(&graph, &CHANGED).await;
+}
+
+/// The writer died between its publish and the renaming of its files.
+async fn a_published_change_is_promoted(graph: Graph) {
+    use crate::support::graph::publish::{table_row, tombstone_row, version_row};
+    let operation = wrecks::schema_complete(&graph).await;
+    let rows = vec![
+        version_row(&graph, PERSON, MAIN, 2).await,
+        table_row(TAG),
+        version_row(&graph, TAG, MAIN, 1).await,
+        tombstone_row(KNOWS, 2),
+    ];
+    graph.publish_rows(MAIN, rows, None).await;
+    let shown = graph.shown(MAIN).await;
+    let told = graph.recover().await;
+    assert_eq!(told.of(&operation).outcome, Outcome::Done, "{:?}", told.of(&operation));
+    assert_eq!(graph.shown(MAIN).await, shown);
+    assert_eq!(graph.audit().await[0].kind, "RolledForward");
+    has_contract(&graph, &CHANGED).await;
+    is_unlocked(&graph).await;
+    graph.is_settled().await;
+}
+
+async fn a_change_that_only_drops_is_complete_without_a_rewrite(graph: Graph) {
+    wrecks::lock(&graph).await;
+    graph.sidecar("SchemaApply").drops(KNOWS, 2).write().await;
+    write_contract(&graph, &[PERSON, COMPANY], true).await;
+    graph.recovers_by(Verdict::RollForward).await;
+    assert_eq!(graph.shown(MAIN).await.keys().collect::<Vec<_>>(), [COMPANY, PERSON]);
+    has_contract(&graph, &[PERSON, COMPANY]).await;
+    is_unlocked(&graph).await;
+}
+
+/// H14: a change of annotations or indexes alone writes no sidecar.
+async fn a_staged_schema_without_a_record_is_settled_by_its_completeness(graph: Graph) {
+    // Complete: another source text for the same tables.
+    write_contract(&graph, &TABLES, true).await;
+    let source = Key::parse("_schema.pg.staging").unwrap();
+    graph.place.put(&source, "// annotated\n".into()).await.unwrap();
+    wrecks::lock(&graph).await;
+    let before = graph.picture().await;
+    assert_eq!(graph.recover_beside_writers().await.only().outcome, Outcome::Waits);
+    assert!(graph.picture().await == before);
+    let told = graph.recover().await;
+    assert_eq!((told.only().verdict, told.only().outcome), (Verdict::RollForward, Outcome::Done));
+    assert_eq!(text(&graph, "_schema.pg").await.as_deref(), Some("// annotated\n"));
+    assert_eq!(text(&graph, "_schema.pg.staging").await, None);
+    is_unlocked(&graph).await;
+    graph.is_settled().await;
+    // Incomplete: the state is staged last.
+    graph.place.put(&source, "// half\n".into()).await.unwrap();
+    let told = graph.recover().await;
+    assert_eq!((told.only().verdict, told.only().outcome), (Verdict::RollBack, Outcome::Done));
+    assert_eq!(text(&graph, "_schema.pg").await.as_deref(), Some("// annotated\n"));
+    assert_eq!(text(&graph, "_schema.pg.staging").await, None);
+    graph.is_settled().await;
+}
+
+async fn a_lock_without_a_record_is_held_and_stops_commits_on_main(graph: Graph) {
+    wrecks::lock(&graph).await;
+    let operation = wrecks::complete(&graph).await;
+    let before = graph.picture().await;
+    let told = graph.recover().await;
+    assert_eq!(
+        told.ended(&operation),
+        (Verdict::RollForward, Outcome::Waits),
+        "a live change would lose its turn"
+    );
+    assert!(told.of(&operation).reason.contains("repair lock"), "{:?}", told.of(&operation));
+    assert_eq!(told.ended("schema"), (Verdict::Hold, Outcome::Held));
+    assert!(graph.picture().await == before);
+}
