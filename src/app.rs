@@ -38,6 +38,11 @@ impl Handles for OneShot {
     }
 }
 
+/// Handles of a command that a person runs.
+pub fn handles() -> Arc<dyn Handles> {
+    Arc::new(OneShot { clock: SystemClock::new() })
+}
+
 /// What a one-shot command runs the recovery pass with.
 pub fn one_shot(policy: Policy, dry: bool) -> Arc<Run> {
     let clock = SystemClock::new();

@@ -1,7 +1,10 @@
 //! The command line: one file for each command. Results go to standard output, everything else to standard error.
 
+mod audit;
+mod check_config;
 mod once;
 mod output;
+mod repair;
 mod sidecars;
 mod status;
 
@@ -45,6 +48,12 @@ enum Command {
     Status(status::Args),
     /// Look at writers' crash records, or move one out of the engines' sight.
     Sidecars(sidecars::Args),
+    /// Settle what only a person may decide, while no writer is active.
+    Repair(repair::Args),
+    /// Show what recoveries did.
+    Audit(audit::Args),
+    /// Check a configuration: effective settings, their origin, next runs of each schedule.
+    CheckConfig(check_config::Args),
 }
 
 /// Which repository, and how to print.
@@ -88,6 +97,9 @@ pub async fn main() -> u8 {
         Command::Plan(args) => once::run(args, true).await,
         Command::Status(args) => status::run(args).await,
         Command::Sidecars(args) => sidecars::run(args).await,
+        Command::Repair(args) => repair::run(args).await,
+        Command::Audit(args) => audit::run(args).await,
+        Command::CheckConfig(args) => check_config::run(args).await,
     };
     match ended {
         Ok(exit) => exit.code(),

@@ -4,7 +4,9 @@ use super::{Format, Target, output};
 use crate::app;
 use crate::error::{Error, Result};
 use crate::passes::recovery::observe::{Intent, find};
+use crate::passes::recovery::quarantine;
 use crate::passes::report::Exit;
+use crate::repo::Repository;
 use serde::Serialize;
 
 /// Arguments.
@@ -28,6 +30,23 @@ enum Action {
         #[command(flatten)]
         target: Target,
     },
+    /// Move one to a name that engines ignore. The tables that it names are left as they are.
+    Quarantine {
+        /// The record's name, with or without `.json`.
+        name: String,
+        /// Why; kept with the record.
+        #[arg(long, default_value = "not given", value_name = "TEXT")]
+        reason: String,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Move a quarantined record back.
+    Restore {
+        /// The record's name, with or without `.json.quarantined`.
+        name: String,
+        #[command(flatten)]
+        target: Target,
+    },
 }
 
 #[derive(Debug, Serialize)]
@@ -45,12 +64,28 @@ pub(super) async fn run(args: Args) -> Result<Exit> {
     match args.action {
         Action::List { target } => list(&target).await,
         Action::Show { id, target } => show(&id, &target).await,
+        Action::Quarantine { name, reason, target } => {
+            let repo = graph(&target).await?;
+            quarantine::quarantine(&repo, &name, &reason, app::handles().as_ref()).await?;
+            output::line(&format!("{name} is quarantined; `outrigger sidecars restore {name}` undoes it"));
+            Ok(Exit::Converged)
+        }
+        Action::Restore { name, target } => {
+            quarantine::restore(&graph(&target).await?, &name).await?;
+            output::line(&format!("{name} counts again"));
+            Ok(Exit::Converged)
+        }
     }
 }
 
-async fn list(target: &Target) -> Result<Exit> {
+async fn graph(target: &Target) -> Result<Repository> {
     let repo = app::open(&target.uri()?).await?;
     repo.require_graph()?;
+    Ok(repo)
+}
+
+async fn list(target: &Target) -> Result<Exit> {
+    let repo = graph(target).await?;
     let found = find(&repo).await?;
     let mut rows: Vec<Row> = found.intents.iter().map(row).collect();
     rows.extend(found.unjudged.iter().map(|unjudged| Row {
@@ -103,8 +138,7 @@ fn print(rows: &[Row]) {
 }
 
 async fn show(id: &str, target: &Target) -> Result<Exit> {
-    let repo = app::open(&target.uri()?).await?;
-    repo.require_graph()?;
+    let repo = graph(target).await?;
     let found = find(&repo).await?;
     let intent = found.intents.iter().find(|intent| intent.sidecar.operation.as_str() == id);
     let intent = intent.ok_or_else(|| {

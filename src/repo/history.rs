@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// Dataset of commits (graph-v3), branched like the manifest.
-pub(super) const COMMITS: &str = "_graph_commits.lance";
+pub const COMMITS: &str = "_graph_commits.lance";
 const ACTORS: &str = "_graph_commit_actors.lance";
 const RECOVERIES: &str = "_graph_commit_recoveries.lance";
 

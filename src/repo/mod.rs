@@ -68,12 +68,14 @@ impl Repository {
             return Ok(Self { store, recognised, snapshots: Arc::default() });
         }
         let at = store.uri().to_string();
-        let found = if root.prefixes.is_empty() && root.objects.is_empty() {
-            "it is empty or does not exist"
-        } else {
-            "it holds no __manifest and no *.lance"
-        };
-        Err(Error::missing(format!("no repository at {at}: {found}; check the address and the bucket")))
+        if root.prefixes.is_empty() && root.objects.is_empty() {
+            return Err(Error::missing(format!(
+                "no repository at {at}: it is empty or does not exist; check the address and the bucket"
+            )));
+        }
+        Err(Error::refused(format!(
+            "{at} holds no __manifest and no *.lance dataset: it is no repository that we know; nothing was written"
+        )))
     }
 
     /// The store below.

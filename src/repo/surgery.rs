@@ -40,6 +40,11 @@ impl Repository {
         self.remove_branch(COMMITS, &lock).await
     }
 
+    /// Removes a branch of the manifest on which no table was written.
+    pub async fn remove_manifest_branch(&self, branch: &Branch) -> Result<()> {
+        self.remove_branch(MANIFEST, branch).await
+    }
+
     /// Removes a branch of a system dataset: its record, then its files. A branch that is not there is fine.
     async fn remove_branch(&self, dataset: &str, branch: &Branch) -> Result<()> {
         let Some(name) = branch.name() else { return Err(Error::internal("main is never removed")) };

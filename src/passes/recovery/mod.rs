@@ -13,4 +13,8 @@ pub mod observation;
 #[cfg(feature = "engine")]
 pub mod observe;
 #[cfg(feature = "engine")]
+pub mod quarantine;
+#[cfg(feature = "engine")]
+pub mod repair;
+#[cfg(feature = "engine")]
 pub mod run;

@@ -24,6 +24,8 @@ pub struct Component {
     pub claims: Vec<Claim>,
     /// Every lineage that a claim names.
     pub tables: BTreeMap<TableRef, TableSeen>,
+    /// The graph's write lock is there.
+    pub locked: bool,
 }
 
 /// A writer's intent that is not settled: a sidecar, or what a fence record kept of it.

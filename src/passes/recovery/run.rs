@@ -1,12 +1,15 @@
 //! One activation of the pass on one repository: find, group, then observe, decide and act for each component apart.
 
 use super::act::{Acted, Handles, act};
+use super::decide::drift::decide_drift;
+use super::decide::schema::decide_leftover;
 use super::decide::{Decision, Policy, Timing, decide, table_moves};
-use super::observe::{Found, Grace, Intent, Quiet, Unjudged, component, find, group};
+use super::observation::Component;
+use super::observe::{Found, Grace, Intent, Quiet, Seen, Unjudged, component, drift, find, group, leftover};
 use crate::error::{Error, Result};
 use crate::model::audit::Verdict;
 use crate::passes::report::{Outcome, PassReport, ScopeReport, TableReport};
-use crate::repo::Repository;
+use crate::repo::{Repository, Snapshot};
 use futures::StreamExt;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -44,7 +47,91 @@ pub async fn run(repo: &Repository, run: &Arc<Run>) -> Result<PassReport> {
     while let Some(more) = work.next().await {
         scopes.extend(more);
     }
+    scopes.extend(unclaimed(repo, run).await?);
     Ok(PassReport { pass: "recovery".into(), scopes })
+}
+
+/// What no sidecar explains: half-created branches, drift, staged contract files, a lock.
+async fn unclaimed(repo: &Repository, run: &Run) -> Result<Vec<ScopeReport>> {
+    let found = find(repo).await?;
+    let mut scopes = Vec::new();
+    let half = drift::half_created(repo, &found).await?;
+    for branch in &half {
+        let reason = "it has no commit history: its creation died half-way, and no engine can open it; see `outrigger repair branch`";
+        scopes.push(held_scope(format!("branch {branch}"), reason.into()));
+    }
+    let mut snapshots = Vec::new();
+    for branch in found.public_branches().filter(|branch| !half.contains(branch)) {
+        match repo.snapshot(&branch).await {
+            Ok(Some(snapshot)) if snapshot.writable().is_ok() => snapshots.push(Arc::new(snapshot)),
+            Ok(Some(snapshot)) => {
+                let why = snapshot.writable().err().map(|error| error.chain()).unwrap_or_default();
+                scopes.push(held_scope(format!("branch {branch}"), why));
+            }
+            Ok(None) => {}
+            Err(error) if error.kind() == crate::Kind::Corrupt => {
+                scopes.push(held_scope(format!("branch {branch}"), error.chain()));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    let quiet = Quiet { memory: &run.grace, grace: run.policy.grace, uptime: (run.uptime)() };
+    for drifted in drift::find_drift(repo, &found, &snapshots, &quiet).await? {
+        let (name, decision) = match drifted {
+            drift::Drifted::Unreadable(at, why) => {
+                scopes.push(held_scope(format!("drift {} on {}", at.table, at.branch), why));
+                continue;
+            }
+            drift::Drifted::Seen(drift) => {
+                let name = format!("drift {} on {}", drift.at.table, drift.at.branch);
+                (name, decide_drift(&drift, &run.policy))
+            }
+        };
+        scopes.push(carry_out(repo, run, name, &decision, &snapshots).await);
+    }
+    if let Some(decision) = decide_leftover(&leftover(repo, &found).await?, &run.policy) {
+        scopes.push(carry_out(repo, run, "schema".into(), &decision, &snapshots).await);
+    }
+    Ok(scopes)
+}
+
+fn held_scope(scope: String, reason: String) -> ScopeReport {
+    ScopeReport { scope, verdict: Verdict::Hold, outcome: Outcome::Held, reason, tables: Vec::new() }
+}
+
+/// Carries out a decision that is about no claim, if it is time.
+async fn carry_out(
+    repo: &Repository,
+    run: &Run,
+    scope: String,
+    decision: &Decision,
+    snapshots: &[Arc<Snapshot>],
+) -> ScopeReport {
+    let mut outcome = planned(decision);
+    let mut more = None;
+    if outcome == Outcome::Due && !run.dry {
+        // Publishing for one table moves the manifest under the next: each is carried out on the newest.
+        let fresh = repo.snapshot(&decision.branch).await.ok().flatten().map(Arc::new);
+        let known = snapshots.iter().find(|at| at.branch == decision.branch).cloned();
+        let at = fresh.or(known).map(|at| (at.branch.clone(), at));
+        let seen = Seen {
+            component: Component::default(),
+            snapshots: at.into_iter().collect(),
+            intents: Vec::new(),
+        };
+        outcome = match act(repo, &seen, decision, run.handles.as_ref()).await {
+            Ok(Acted::Settled) => Outcome::Done,
+            Ok(Acted::LookAgain(why)) => {
+                more = Some(format!("{why}; the next run looks again"));
+                Outcome::Waits
+            }
+            Err(error) => {
+                more = Some(error.chain());
+                Outcome::Failed
+            }
+        };
+    }
+    ScopeReport { scope, ..report(decision, outcome, more.as_deref()) }
 }
 
 fn held(unjudged: &Unjudged) -> ScopeReport {
@@ -180,6 +267,9 @@ fn report(decision: &Decision, outcome: Outcome, more: Option<&str>) -> ScopeRep
         }
         (Outcome::Waits, Timing::ManualWindow) => {
             "; waits for a window that a person opens: `outrigger once --exclusive` while no writer is active".into()
+        }
+        (Outcome::Waits, Timing::Lock) => {
+            "; waits for a schema change that holds the graph's write lock (if it is dead: `outrigger repair lock`)".into()
         }
         _ => String::new(),
     };

@@ -22,7 +22,7 @@ use super::observation::Origin;
 use super::observe::{Intent, Seen};
 use crate::error::{Error, Kind, Result};
 use crate::model::audit::{RecoveryKind, Verdict};
-use crate::model::manifest::Marker;
+use crate::model::manifest::{CommitIntent, Marker};
 use crate::model::{Branch, OperationId, Timestamp, Version};
 use crate::repo::history::{Audit, CommitRecord};
 use crate::repo::tables::Restored;
@@ -64,6 +64,7 @@ pub async fn act(
     match decision.verdict {
         Verdict::Hold => Err(Error::internal("a held operation was to be acted on")),
         Verdict::Finish => act.finish().await,
+        _ if decision.operations.is_empty() && decision.tables.is_empty() => act.conclude_schema().await,
         _ => act.settle().await,
     }
 }
@@ -77,6 +78,14 @@ struct Act<'a> {
 }
 
 impl Act<'_> {
+    /// Staged files and lock that no sidecar explains: nothing to publish.
+    async fn conclude_schema(&self) -> Result<Acted> {
+        if let Some(work) = &self.decision.schema {
+            schema::conclude(self.repo, work, self.handles).await?;
+        }
+        Ok(Acted::Settled)
+    }
+
     async fn settle(&self) -> Result<Acted> {
         let Some(base) = self.base().await? else {
             return Ok(Acted::LookAgain("the branch went away".into()));
@@ -99,7 +108,10 @@ impl Act<'_> {
         match publish::publish(self.repo, self.seen, self.decision, &self.intents, &base, self.handles)
             .await?
         {
-            publish::Ended::Published => {}
+            publish::Ended::Published(commits, version) if self.intents.is_empty() => {
+                return self.conclude_drift(&commits, version).await;
+            }
+            publish::Ended::Published(..) => {}
             publish::Ended::Moved(why) => return Ok(Acted::LookAgain(why)),
         }
         self.finish().await
@@ -107,20 +119,12 @@ impl Act<'_> {
 
     /// The snapshot that the decision was made against: of the operations' branch, or of main if that branch is gone.
     async fn base(&self) -> Result<Option<Snapshot>> {
-        let branch = self.branch();
-        match self.seen.snapshots.get(&branch) {
+        let branch = &self.decision.branch;
+        match self.seen.snapshots.get(branch) {
             Some(snapshot) if self.decision.verdict != Verdict::DiscardOrphan => {
                 Ok(Some((**snapshot).clone()))
             }
-            _ => self.repo.snapshot(&branch).await,
-        }
-    }
-
-    /// The branch on which the decision is published.
-    fn branch(&self) -> Branch {
-        match self.decision.verdict {
-            Verdict::DiscardOrphan => Branch::main(),
-            _ => self.intents.first().map(|intent| intent.sidecar.branch.clone()).unwrap_or_default(),
+            _ => self.repo.snapshot(branch).await,
         }
     }
 
@@ -177,10 +181,9 @@ impl Act<'_> {
 
     /// Steps 5 to 7, repeatable: everything is derived from the marker.
     async fn finish(&self) -> Result<Acted> {
-        let branch = self.branch();
         for intent in &self.intents {
             let operation = &intent.sidecar.operation;
-            let Some((on, marker)) = self.marker(operation, &branch).await? else {
+            let Some((on, marker)) = self.marker(operation, &self.decision.branch).await? else {
                 return Ok(Acted::LookAgain(format!("the marker of {operation} is not there yet")));
             };
             self.record(intent, &on, &marker).await?;
@@ -190,6 +193,24 @@ impl Act<'_> {
             self.repo.store().delete(&ControlObject::Sidecar(operation.clone()).key()).await?;
             if intent.fenced || self.decision.needs_fence || intent.origin == Origin::ArmedFence {
                 fence::close(self.repo, operation, self.handles).await?;
+            }
+        }
+        Ok(Acted::Settled)
+    }
+
+    /// Drift has no operation to settle: on graph-v3 its commit row follows the publish, as the engine's own does. *Dies
+    /// between*: a manifest version without a commit row, as after any engine crash at that point.
+    async fn conclude_drift(&self, commits: &[CommitIntent], version: Version) -> Result<Acted> {
+        if self.repo.recognised().dialect == Dialect::GraphV3 {
+            for commit in commits {
+                let record = CommitRecord {
+                    id: &commit.id,
+                    branch: &self.decision.branch,
+                    manifest_version: version,
+                    merged_parent: None,
+                    created_at: commit.created_at.as_micros(),
+                };
+                self.repo.record_commit(&record, &commit.id).await?;
             }
         }
         Ok(Acted::Settled)

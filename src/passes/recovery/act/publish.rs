@@ -16,8 +16,8 @@ use std::time::Duration;
 
 /// How the publish ended.
 pub(super) enum Ended {
-    /// The markers are there.
-    Published,
+    /// The markers are there: with these commits, as this version of the manifest.
+    Published(Vec<CommitIntent>, Version),
     /// Something moved; says what.
     Moved(String),
 }
@@ -44,15 +44,24 @@ pub(super) async fn publish(
         }
         settle(decision, seen, intent, nth, handles, &mut publish);
     }
-    let operation = decision.operations.first().map(|operation| operation.as_str()).unwrap_or_default();
+    if intents.is_empty() {
+        let (id, created_at) = (handles.ulid(), handles.now());
+        publish.commits.push(CommitIntent {
+            id,
+            actor: Some(DRIFT_ACTOR.to_owned()),
+            merged_parent: None,
+            created_at,
+        });
+    }
+    let operation = operation_property(decision, &publish);
     let restored = decision.tables.iter().any(|plan| !matches!(plan.work, TableWork::Show { .. }));
     let ended = if restored {
-        repo.publish_exactly(base, &publish, operation).await
+        repo.publish_exactly(base, &publish, &operation).await
     } else {
-        repo.publish(base, &publish, operation).await
+        repo.publish(base, &publish, &operation).await
     };
     match ended {
-        Ok(Published::Committed(_)) => check_branch(repo, &base.branch).await,
+        Ok(Published::Committed(version)) => check_branch(repo, &base.branch, publish.commits, version).await,
         Ok(Published::Refused(refusal)) => Ok(Ended::Moved(refusal.to_string())),
         Ok(Published::Contended(error)) => Ok(Ended::Moved(error.chain())),
         // It may be there: the next look finds the marker, or does not.
@@ -61,14 +70,28 @@ pub(super) async fn publish(
     }
 }
 
+/// Who is recorded as the author of a publish that settles drift.
+const DRIFT_ACTOR: &str = "outrigger:drift";
+
+/// The operation that our commits name: the first that is settled, or the publish's own commit.
+fn operation_property(decision: &Decision, publish: &Publish) -> String {
+    let settled = decision.operations.first().map(ToString::to_string);
+    settled.or_else(|| publish.commits.first().map(|commit| commit.id.clone())).unwrap_or_default()
+}
+
 /// A branch that was deleted while we published to it would come back as files without a record.
-async fn check_branch(repo: &Repository, branch: &Branch) -> Result<Ended> {
+async fn check_branch(
+    repo: &Repository,
+    branch: &Branch,
+    commits: Vec<CommitIntent>,
+    version: Version,
+) -> Result<Ended> {
     let listed = branch.is_main()
         || crate::repo::branches::list(repo.store(), crate::repo::snapshot::MANIFEST)
             .await?
             .contains_key(branch);
     if listed {
-        Ok(Ended::Published)
+        Ok(Ended::Published(commits, version))
     } else {
         Ok(Ended::Moved(format!("branch {branch} was deleted meanwhile")))
     }

@@ -144,7 +144,7 @@ fn data(claim: &Claim, pins: &[Placed]) -> Judgement {
     } else if pins.iter().all(|placed| stands(placed, Standing::Complete)) {
         forward(claim, pins, format!("every commit is complete: {}", tails(pins)))
     } else if pins.iter().all(Placed::is_idle) {
-        nothing_to_do(pins)
+        nothing_to_do(claim, pins)
     } else if pins.iter().all(Placed::is_shown) {
         published(claim, pins)
     } else if pins.iter().all(|placed| placed.is_idle() || stands(placed, Standing::RestoredSince)) {
@@ -160,14 +160,16 @@ fn data(claim: &Claim, pins: &[Placed]) -> Judgement {
     }
 }
 
-fn nothing_to_do(pins: &[Placed]) -> Judgement {
+/// The ordinary grace is enough where the sidecar itself does harm (the engine cannot write beside it), and where a writer
+/// that wakes up later can only leave maintenance, which is shown whenever it is found.
+fn nothing_to_do(claim: &Claim, pins: &[Placed]) -> Judgement {
     let missing = pins.iter().find_map(|placed| match &placed.standing {
         Standing::Missing(what) => Some(format!("no table moved, and {what}")),
         _ => None,
     });
-    let blocks_writers = missing.is_some();
+    let ordinary_grace = missing.is_some() || claim.sidecar.kind.is_maintenance();
     let reason = missing.unwrap_or_else(|| "no table moved".into());
-    Judgement { blocks_writers, ..Judgement::plain(Verdict::NothingToDo, reason) }
+    Judgement { ordinary_grace, ..Judgement::plain(Verdict::NothingToDo, reason) }
 }
 
 /// Row 7. A merge is published only with the tables that its sidecar does not name; an engine may have shown the others

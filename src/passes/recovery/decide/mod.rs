@@ -21,6 +21,7 @@
 
 pub mod contest;
 mod dealing;
+pub mod drift;
 pub mod judge;
 pub mod ownership;
 pub mod schema;
@@ -84,7 +85,9 @@ impl TablePlan {
 /// A decision about claims that are settled together.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Decision {
-    /// The operations, oldest first.
+    /// The graph branch on which it is published.
+    pub branch: Branch,
+    /// The operations, oldest first; none for drift.
     pub operations: Vec<OperationId>,
     /// What is right.
     pub verdict: Verdict,
@@ -111,13 +114,13 @@ pub struct Judgement {
     pub tables: Vec<TablePlan>,
     /// Schema changes: the steps around the publish.
     pub schema: Option<schema::SchemaWork>,
-    /// Missing lineages: the engine cannot write at all while the sidecar exists.
-    pub blocks_writers: bool,
+    /// With nothing to do: the ordinary grace is enough, no window or longer wait is needed.
+    pub ordinary_grace: bool,
 }
 
 impl Judgement {
     fn plain(verdict: Verdict, reason: impl Into<String>) -> Self {
-        Self { verdict, reason: reason.into(), tables: Vec::new(), schema: None, blocks_writers: false }
+        Self { verdict, reason: reason.into(), tables: Vec::new(), schema: None, ordinary_grace: false }
     }
 
     fn with_tables(mut self, tables: Vec<TablePlan>) -> Self {

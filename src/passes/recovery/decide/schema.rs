@@ -1,15 +1,17 @@
 //! A schema change: complete only if its tables, its new datasets and its three contract files are all of one schema.
 
 use super::super::observation::{Claim, ContractFile, SchemaSeen};
-use super::Judgement;
 use super::judge::{Placed, restore, show_head, tails};
 use super::standing::Standing;
-use crate::model::TableKey;
+use super::timing::manual_timing;
+use super::{Decision, Judgement, Policy, Timing};
 use crate::model::audit::Verdict;
+use crate::model::{Branch, TableKey};
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// What surrounds the publish of a schema change.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub struct SchemaWork {
     /// Staged files to make final, in this order, after the publish.
@@ -57,6 +59,48 @@ impl SchemaWork {
         let Self { promote, discard, remove_datasets, unlock } = self;
         !promote.is_empty() || !discard.is_empty() || !remove_datasets.is_empty() || *unlock
     }
+}
+
+/// Staged contract files, or the lock, that no sidecar explains: what a crashed change of metadata alone leaves.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Leftover {
+    /// Files and lock. `inconsistent` says why staged and final files are not one schema of exactly the tables there are.
+    pub seen: SchemaSeen,
+    /// How long the staged files have stood still.
+    pub quiet_for: Option<Duration>,
+}
+
+/// Decides a leftover; `None` if there is nothing. The state is staged last: if it is staged, the set was complete.
+pub fn decide_leftover(left: &Leftover, policy: &Policy) -> Option<Decision> {
+    let seen = &left.seen;
+    let hold = |reason: String| (Verdict::Hold, None, reason);
+    let (verdict, schema, reason) = match (seen.staged.contains(&ContractFile::State), &seen.inconsistent) {
+        _ if seen.staged.is_empty() && !seen.locked => return None,
+        _ if seen.staged.is_empty() => {
+            hold("a schema change holds the graph's write lock and left no record; `outrigger repair lock` in a window removes it".into())
+        }
+        (true, None) => {
+            let reason = "a staged schema is complete and fits the tables";
+            (Verdict::RollForward, Some(SchemaWork::finishing(seen)), reason.into())
+        }
+        (true, Some(why)) => hold(format!("a complete schema is staged, but {why}")),
+        (false, _) => {
+            let work = SchemaWork { discard: staged_in(DISCARDING, seen), unlock: seen.locked, ..SchemaWork::default() };
+            (Verdict::RollBack, Some(work), "an incomplete schema is staged, and nothing was published".into())
+        }
+    };
+    let timing =
+        if verdict == Verdict::Hold { Timing::Person } else { manual_timing(left.quiet_for, policy) };
+    Some(Decision {
+        branch: Branch::main(),
+        operations: Vec::new(),
+        verdict,
+        timing,
+        reason,
+        tables: Vec::new(),
+        schema,
+        needs_fence: false,
+    })
 }
 
 /// What may still be to do after the publish of a schema change; all of it repeats to the same end.

@@ -69,6 +69,8 @@ pub enum Timing {
     Window,
     /// It needs a window in which even acts without a store-side condition are covered: by hand, never by the calendar.
     ManualWindow,
+    /// A schema change holds the graph's write lock; publishing on main would break it if it is alive.
+    Lock,
     /// It needs a person.
     Person,
 }
@@ -94,13 +96,22 @@ pub fn timed(component: &Component, claims: &[usize], judgement: Judgement, poli
     let members = || claims.iter().map(|index| &component.claims[*index]);
     let quiet = members().map(|claim| claim.quiet_for).min().flatten();
     let schema_change = members().any(|claim| claim.sidecar.kind == WriterKind::SchemaApply);
-    let timing = when(&judgement, quiet, schema_change, policy);
+    let orphan = judgement.verdict == Verdict::DiscardOrphan;
+    let branch =
+        members().next().filter(|_| !orphan).map(|claim| claim.sidecar.branch.clone()).unwrap_or_default();
+    let waits_for_lock = component.locked && branch.is_main() && !schema_change;
+    let timing = match when(&judgement, quiet, schema_change, policy) {
+        Timing::Person => Timing::Person,
+        _ if waits_for_lock => Timing::Lock,
+        timing => timing,
+    };
     let leaves_tables =
         matches!(judgement.verdict, Verdict::NothingToDo | Verdict::AlreadyUndone | Verdict::RolledBackSince);
     let has_tables = members().any(|claim| !claim.sidecar.pins.is_empty());
     let from_record = members().all(|claim| claim.origin != Origin::Sidecar);
     let undoes = judgement.verdict == Verdict::RollBack;
     Decision {
+        branch,
         operations: members().map(|claim| claim.operation().clone()).collect(),
         verdict: judgement.verdict,
         timing,
@@ -112,12 +123,7 @@ pub fn timed(component: &Component, claims: &[usize], judgement: Judgement, poli
 }
 
 fn when(judgement: &Judgement, quiet: Option<Duration>, schema_change: bool, policy: &Policy) -> Timing {
-    let after = |grace: Duration| match quiet {
-        Some(quiet) if quiet >= grace => Timing::Now,
-        _ if grace.is_zero() => Timing::Now,
-        Some(quiet) => Timing::Grace { left: Some(grace - quiet) },
-        None => Timing::Grace { left: None },
-    };
+    let after = |grace: Duration| after(quiet, grace);
     match judgement.verdict {
         Verdict::Hold => Timing::Person,
         Verdict::Finish if judgement.schema.as_ref().is_some_and(SchemaWork::is_unguarded) => {
@@ -131,11 +137,35 @@ fn when(judgement: &Judgement, quiet: Option<Duration>, schema_change: bool, pol
         Verdict::RollForward if judgement.schema.as_ref().is_some_and(SchemaWork::is_unguarded) => {
             in_window(after(policy.grace), policy, Window::covers_unguarded_acts, Timing::ManualWindow)
         }
-        Verdict::NothingToDo if !judgement.blocks_writers && policy.window.is_none() => {
+        Verdict::NothingToDo if !judgement.ordinary_grace && policy.window.is_none() => {
             after(policy.grace.max(policy.idle_grace))
         }
         _ => after(policy.grace),
     }
+}
+
+fn after(quiet: Option<Duration>, grace: Duration) -> Timing {
+    match quiet {
+        Some(quiet) if quiet >= grace => Timing::Now,
+        _ if grace.is_zero() => Timing::Now,
+        Some(quiet) => Timing::Grace { left: Some(grace - quiet) },
+        None => Timing::Grace { left: None },
+    }
+}
+
+/// Drift whose rows are as the graph shows them: after its grace.
+pub(super) fn drift_timing(quiet: Option<Duration>, policy: &Policy) -> Timing {
+    after(quiet, policy.grace)
+}
+
+/// Acts without a store-side condition: after their grace, in a window that a person opened.
+pub(super) fn manual_timing(quiet: Option<Duration>, policy: &Policy) -> Timing {
+    in_window(after(quiet, policy.grace), policy, Window::covers_unguarded_acts, Timing::ManualWindow)
+}
+
+/// Drift that is undone: after its grace, in a window.
+pub(super) fn window_timing(quiet: Option<Duration>, policy: &Policy) -> Timing {
+    in_window(after(quiet, policy.grace), policy, |_| true, Timing::Window)
 }
 
 /// The grace first: a writer that is still at work neither waits for a window nor asks for one.

@@ -4,15 +4,15 @@
 //! the wait. The wait starts from the store's own age of that evidence and goes on by the observer's monotonic clock. None
 //! of this makes an act safe; it makes it unlikely to disturb a writer that is alive.
 
-use super::super::observation::{Component, TableRef, TableSeen};
+use super::super::observation::{Component, Lineage, TableRef, TableSeen};
 use super::Intent;
 use crate::error::Result;
-use crate::model::{OperationId, StoreTime};
+use crate::model::{OperationId, StoreTime, Version};
 use crate::repo::Repository;
 use crate::repo::tables::dataset_path;
 use crate::store::{ETag, Key};
 use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// What was seen of a claim's evidence: equal values mean that nothing moved.
@@ -37,6 +37,7 @@ struct Watched {
 #[derive(Debug, Default)]
 pub struct Grace {
     watched: Mutex<BTreeMap<OperationId, Watched>>,
+    tails: Mutex<BTreeMap<TableRef, (Vec<String>, Option<Duration>, Duration)>>,
 }
 
 /// The wait of one look.
@@ -78,6 +79,30 @@ impl Quiet<'_> {
         Ok(quiet)
     }
 
+    /// How long a drifted table's tail has stood still.
+    pub(super) async fn of_tail(
+        &self,
+        repo: &Repository,
+        at: &TableRef,
+        lineage: &Lineage,
+    ) -> Result<Option<Duration>> {
+        let tail: Vec<String> = lineage.tail().iter().map(|step| step.transaction.clone()).collect();
+        let known = self.memory.tails.lock().unwrap_or_else(PoisonError::into_inner).get(at).cloned();
+        let (age, seen_at) = match known {
+            Some((same, age, seen_at)) if same == tail => (age, seen_at),
+            _ => {
+                let now = repo.store().now();
+                let stored =
+                    if self.grace.is_zero() { None } else { head_stored_at(repo, at, lineage.head).await? };
+                (now.zip(stored).map(|(now, stored)| now.since(stored)), self.uptime)
+            }
+        };
+        let mut tails = self.memory.tails.lock().unwrap_or_else(PoisonError::into_inner);
+        tails.insert(at.clone(), (tail, age, seen_at));
+        let since = self.uptime.saturating_sub(seen_at);
+        Ok(age.map(|age| age + since).or((!since.is_zero()).then_some(since)))
+    }
+
     fn waited(&self, watched: &Watched) -> Option<Duration> {
         let since = self.uptime.saturating_sub(watched.seen_at);
         // Without an age from the store the wait starts at the first sight, and counts only once it is a second look.
@@ -98,7 +123,8 @@ impl Quiet<'_> {
             for pin in &intent.sidecar.pins {
                 let Some(TableSeen::Present(lineage)) = component.lineage_of(pin) else { continue };
                 if !lineage.tail().is_empty() {
-                    youngest = youngest.max(head_stored_at(repo, pin, lineage.head).await?.unwrap_or(now));
+                    let at = TableRef { table: pin.table.clone(), branch: pin.branch.clone() };
+                    youngest = youngest.max(head_stored_at(repo, &at, lineage.head).await?.unwrap_or(now));
                 }
             }
         }
@@ -108,7 +134,7 @@ impl Quiet<'_> {
 
 impl Grace {
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<OperationId, Watched>> {
-        self.watched.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Forgets operations that are settled.
@@ -132,12 +158,8 @@ impl Evidence {
     }
 }
 
-async fn head_stored_at(
-    repo: &Repository,
-    pin: &crate::model::sidecar::Pin,
-    head: crate::model::Version,
-) -> Result<Option<StoreTime>> {
-    let dataset = crate::model::table_path::branch_path(&dataset_path(&pin.table)?, &pin.branch);
+async fn head_stored_at(repo: &Repository, at: &TableRef, head: Version) -> Result<Option<StoreTime>> {
+    let dataset = crate::model::table_path::branch_path(&dataset_path(&at.table)?, &at.branch);
     let file = format!("{dataset}/_versions/{:020}.manifest", u64::MAX - head.0);
     let Ok(key) = Key::parse(&file) else { return Ok(None) };
     Ok(repo.store().head(&key).await?.map(|meta| meta.last_modified))

@@ -2,6 +2,7 @@
 //!
 //! What cannot be read in one scope becomes a value in that scope; only a store that does not answer ends the whole look.
 
+pub mod drift;
 mod evidence;
 mod merge;
 mod schema;
@@ -9,6 +10,7 @@ mod table;
 
 pub use evidence::{Grace, Quiet};
 pub(super) use schema::layout_file;
+pub use schema::leftover;
 
 use super::observation::{BranchSeen, Claim, Component, ContractFile, Origin, TableRef};
 use crate::error::{Error, Kind, Result};
@@ -60,8 +62,10 @@ pub struct Found {
     pub branches: BTreeMap<Branch, BranchRef>,
     /// Fence records whose closing was seen.
     pub closed_fences: BTreeSet<OperationId>,
-    /// Contract files that have a staged form; looked for only if something says that a schema change was under way.
+    /// Contract files that have a staged form.
     pub staged: Vec<ContractFile>,
+    /// When the youngest of them was stored.
+    pub staged_at: Option<StoreTime>,
     /// Other control objects, by name: leases, windows, quarantined sidecars.
     pub others: Vec<Meta>,
 }
@@ -93,16 +97,17 @@ impl Found {
     }
 }
 
-/// Lists the control objects and reads every intent. Two lists, and one read for each intent.
+/// Lists the control objects and reads every intent. Three lists, and one read for each intent.
 pub async fn find(repo: &Repository) -> Result<Found> {
     let store = repo.store();
-    let dir = Key::parse(crate::store::layout::RECOVERY_DIR).expect("a constant name is a key");
-    let (listed, branches, staged) = futures::try_join!(
+    let dir = crate::store::layout::recovery_dir();
+    let (listed, branches, root) = futures::try_join!(
         store.list(&dir),
         branches::list(store, crate::repo::snapshot::MANIFEST),
-        async { Ok(Vec::new()) }
+        store.list_dir(None)
     )?;
-    let mut found = Found { branches, staged, ..Default::default() };
+    let (staged, staged_at) = schema::staged_in(&root);
+    let mut found = Found { branches, staged, staged_at, ..Default::default() };
     let mut sidecars = Vec::new();
     let mut fences = Vec::new();
     for meta in listed {
@@ -123,9 +128,6 @@ pub async fn find(repo: &Repository) -> Result<Found> {
     read_sidecars(repo, &mut found, sidecars).await?;
     read_fences(repo, &mut found, fences).await?;
     found.intents.sort_by(|a, b| a.sidecar.operation.cmp(&b.sidecar.operation));
-    if found.is_locked() || found.intents.iter().any(|intent| schema::concerns(&intent.sidecar)) {
-        found.staged = schema::staged_files(store).await?;
-    }
     Ok(found)
 }
 
@@ -270,7 +272,8 @@ pub async fn component(
             Err(error) => return Err(error),
         }
     }
-    let mut seen = Seen { component: Component::default(), snapshots, intents: Vec::new() };
+    let component = Component { locked: found.is_locked(), ..Component::default() };
+    let mut seen = Seen { component, snapshots, intents: Vec::new() };
     read_tables(repo, &mut seen, &intents).await?;
     for intent in intents {
         let claim = claim(repo, found, &seen, &intent, &unusable, quiet).await?;

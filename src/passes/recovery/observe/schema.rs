@@ -4,12 +4,14 @@
 use super::super::observation::{ContractFile, SchemaSeen};
 use super::Found;
 use crate::error::Result;
-use crate::model::TableKey;
 use crate::model::contract::{Compiled, StateFile};
 use crate::model::sidecar::{Sidecar, WriterKind};
+use crate::model::{Branch, StoreTime, TableKey};
+use crate::passes::recovery::decide::schema::Leftover;
 use crate::repo::Repository;
 use crate::store::layout::SchemaFile;
-use crate::store::{ControlObject, Store};
+use crate::store::{ControlObject, Listing};
+use std::collections::BTreeSet;
 
 /// Whether contract files matter for this claim.
 pub(super) fn concerns(sidecar: &Sidecar) -> bool {
@@ -25,18 +27,46 @@ pub(in crate::passes::recovery) fn layout_file(file: ContractFile) -> SchemaFile
     }
 }
 
+/// Largest contract file that is read, in bytes.
+const MAX_CONTRACT_BYTES: u64 = 64 * 1024 * 1024;
+
 const ALL: [ContractFile; 3] = [ContractFile::Source, ContractFile::Compiled, ContractFile::State];
 
-/// The files that have a staged form.
-pub(super) async fn staged_files(store: &Store) -> Result<Vec<ContractFile>> {
-    let mut staged = Vec::new();
-    for file in ALL {
+/// The files that have a staged form, and when the youngest was stored.
+pub(super) fn staged_in(root: &Listing) -> (Vec<ContractFile>, Option<StoreTime>) {
+    let staged_form = |file: ContractFile| {
         let key = ControlObject::Schema { file: layout_file(file), staged: true }.key();
-        if store.head(&key).await?.is_some() {
-            staged.push(file);
-        }
+        root.objects.iter().find(|object| object.key == key)
+    };
+    let staged: Vec<ContractFile> = ALL.into_iter().filter(|file| staged_form(*file).is_some()).collect();
+    let youngest = ALL.into_iter().filter_map(staged_form).map(|object| object.last_modified).max();
+    (staged, youngest)
+}
+
+/// Staged files or a lock that no sidecar explains.
+pub async fn leftover(repo: &Repository, found: &Found) -> Result<Leftover> {
+    let explained = found.intents.iter().any(|intent| concerns(&intent.sidecar));
+    if explained || (found.staged.is_empty() && !found.is_locked()) {
+        return Ok(Leftover::default());
     }
-    Ok(staged)
+    let inconsistent = match contract(repo, found).await? {
+        Err(why) => Some(why),
+        Ok(compiled) => {
+            let main = repo.snapshot(&Branch::main()).await?;
+            let live: BTreeSet<_> =
+                main.iter().flat_map(|main| main.state.entries()).map(|(key, _)| key).collect();
+            let same = compiled.tables.keys().collect::<BTreeSet<_>>() == live;
+            (!same).then(|| "it names other tables than the graph has".into())
+        }
+    };
+    let seen = SchemaSeen {
+        staged: found.staged.clone(),
+        inconsistent,
+        missing_datasets: Vec::new(),
+        locked: found.is_locked(),
+    };
+    let quiet_for = repo.store().now().zip(found.staged_at).map(|(now, stored)| now.since(stored));
+    Ok(Leftover { seen, quiet_for })
 }
 
 /// `None` unless the claim is a schema change.
@@ -65,28 +95,35 @@ pub(super) async fn observe(
 
 /// Why staged and final files together are not the schema that this change makes, if they are not.
 async fn inconsistency(repo: &Repository, found: &Found, sidecar: &Sidecar) -> Result<Option<String>> {
+    match contract(repo, found).await? {
+        Err(why) => Ok(Some(why)),
+        Ok(compiled) => fit(repo, sidecar, &compiled).await,
+    }
+}
+
+/// The schema that staged files make where there are any, else final ones; or why they are none.
+async fn contract(repo: &Repository, found: &Found) -> Result<std::result::Result<Compiled, String>> {
     let store = repo.store();
     let read = async |file: ContractFile| -> Result<Option<bytes::Bytes>> {
         let staged = found.staged.contains(&file);
         let key = ControlObject::Schema { file: layout_file(file), staged }.key();
-        Ok(store.get_limited(&key, 64 * 1024 * 1024).await?.map(|object| object.bytes))
+        Ok(store.get_limited(&key, MAX_CONTRACT_BYTES).await?.map(|object| object.bytes))
     };
     if read(ContractFile::Source).await?.is_none() {
-        return Ok(Some("the schema's source is missing".into()));
+        return Ok(Err("the schema's source is missing".into()));
     }
     let (Some(compiled), Some(state)) =
         (read(ContractFile::Compiled).await?, read(ContractFile::State).await?)
     else {
-        return Ok(Some("a contract file is missing".into()));
+        return Ok(Err("a contract file is missing".into()));
     };
-    let (compiled, state) = match (Compiled::parse(&compiled), StateFile::parse(&state)) {
-        (Ok(compiled), Ok(state)) => (compiled, state),
-        (Err(why), _) | (_, Err(why)) => return Ok(Some(why)),
-    };
-    if compiled.hash != state.schema_ir_hash {
-        return Ok(Some("the compiled schema and its recorded hash do not belong together".into()));
-    }
-    fit(repo, sidecar, &compiled).await
+    Ok(Compiled::parse(&compiled).and_then(|compiled| {
+        let state = StateFile::parse(&state)?;
+        let belongs = compiled.hash == state.schema_ir_hash;
+        belongs
+            .then_some(compiled)
+            .ok_or_else(|| "the compiled schema and its recorded hash do not belong together".into())
+    }))
 }
 
 /// Why the compiled schema is not the one that this change makes, if it is not: told by the tables it names and, for

@@ -1,0 +1,109 @@
+//! Tables ahead of their pins that no sidecar explains: every lineage that some branch shows, one request each.
+
+use super::super::decide::drift::Drift;
+use super::super::observation::{TableRef, TableSeen};
+use super::{CONCURRENCY, Found, Intent, Quiet, table};
+use crate::error::{Error, Result};
+use crate::model::fence::FenceRecord;
+use crate::model::sidecar::{MAX_SIDECAR_BYTES, Sidecar};
+use crate::model::table_path::branch_path;
+use crate::model::{Branch, Version};
+use crate::repo::tables::dataset_path;
+use crate::repo::{Repository, Snapshot};
+use crate::store::{ControlObject, Key};
+use futures::{FutureExt, StreamExt, TryStreamExt};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// A drifted table, or why it cannot be told.
+#[derive(Debug, Clone)]
+pub enum Drifted {
+    /// It could be read.
+    Seen(Drift),
+    /// It could not; says why.
+    Unreadable(TableRef, String),
+}
+
+/// Looks at every lineage that a public branch shows and that no pending intent names.
+pub async fn find_drift(
+    repo: &Repository,
+    found: &Found,
+    snapshots: &[Arc<Snapshot>],
+    quiet: &Quiet<'_>,
+) -> Result<Vec<Drifted>> {
+    let covered: BTreeSet<TableRef> = found.intents.iter().flat_map(named).collect();
+    let mut lineages = Vec::new();
+    for snapshot in snapshots {
+        for (key, entry) in snapshot.state.entries().filter(|(_, entry)| entry.branch == snapshot.branch) {
+            let at = TableRef { table: key.clone(), branch: entry.branch.clone() };
+            if !covered.contains(&at) {
+                lineages.push((at, entry.version, snapshot.clone()));
+            }
+        }
+    }
+    let probes = futures::stream::iter(lineages).map(|(at, pin, snapshot)| {
+        async move { Ok::<_, Error>(has_moved(repo, &at, pin).await?.then_some((at, snapshot))) }.boxed()
+    });
+    let moved: Vec<_> = probes.buffered(CONCURRENCY).try_collect().await?;
+    let mut drifted = Vec::new();
+    for (at, snapshot) in moved.into_iter().flatten() {
+        drifted.push(observe(repo, found, &snapshot, at, quiet).await?);
+    }
+    Ok(drifted)
+}
+
+fn named(intent: &Intent) -> impl Iterator<Item = TableRef> {
+    intent.sidecar.tables().map(|(table, branch)| TableRef { table: table.clone(), branch: branch.clone() })
+}
+
+/// Whether the version after the pin exists: one request, whatever the length of the history.
+async fn has_moved(repo: &Repository, at: &TableRef, pin: Version) -> Result<bool> {
+    let Ok(dataset) = dataset_path(&at.table) else { return Ok(true) };
+    let name =
+        format!("{}/_versions/{:020}.manifest", branch_path(&dataset, &at.branch), u64::MAX - pin.next().0);
+    let key = Key::parse(&name).map_err(|bad| Error::internal(bad.to_string()))?;
+    Ok(repo.store().head(&key).await?.is_some())
+}
+
+async fn observe(
+    repo: &Repository,
+    found: &Found,
+    snapshot: &Snapshot,
+    at: TableRef,
+    quiet: &Quiet<'_>,
+) -> Result<Drifted> {
+    match table::lineage(repo, snapshot, &at, Version(u64::MAX)).await? {
+        TableSeen::Unreadable(why) | TableSeen::Missing { what: why, .. } => Ok(Drifted::Unreadable(at, why)),
+        TableSeen::Present(lineage) => {
+            let quiet_for = quiet.of_tail(repo, &at, &lineage).await?;
+            let ended = ended_writers(repo, found).await?;
+            Ok(Drifted::Seen(Drift { at, lineage, ended, quiet_for, locked: found.is_locked() }))
+        }
+    }
+}
+
+/// The operations of closed fence records. Read only when something has drifted; a record that cannot be read explains
+/// nothing.
+async fn ended_writers(repo: &Repository, found: &Found) -> Result<Vec<Sidecar>> {
+    let mut ended = Vec::new();
+    for operation in &found.closed_fences {
+        let key = ControlObject::Fence(operation.clone()).key();
+        let Some(object) = repo.store().get_limited(&key, MAX_SIDECAR_BYTES * 2).await? else { continue };
+        let Ok(record) = serde_json::from_slice::<FenceRecord>(&object.bytes) else { continue };
+        ended.extend(Sidecar::parse(operation.as_str(), record.sidecar.as_bytes()));
+    }
+    Ok(ended)
+}
+
+/// Branches whose creation died half-way: listed, but without their part of the history (graph-v3).
+pub async fn half_created(repo: &Repository, found: &Found) -> Result<Vec<Branch>> {
+    if repo.recognised().dialect != crate::repo::Dialect::GraphV3 {
+        return Ok(Vec::new());
+    }
+    let named: Vec<Branch> = found.public_branches().filter(|branch| !branch.is_main()).collect();
+    if named.is_empty() {
+        return Ok(Vec::new());
+    }
+    let history = crate::repo::branches::list(repo.store(), crate::repo::history::COMMITS).await?;
+    Ok(named.into_iter().filter(|branch| !history.contains_key(branch)).collect())
+}

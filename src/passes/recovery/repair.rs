@@ -1,0 +1,143 @@
+//! What only a person may decide, each under a window: drift that nothing explains, a lock without an owner, a branch that
+//! was created half-way.
+
+use super::act::{Acted, Handles, act};
+use super::decide::drift::{Choice, Drift, chosen};
+use super::observation::Component;
+use super::observe::drift::{Drifted, find_drift, half_created};
+use super::observe::{Found, Grace, Quiet, Seen, find};
+use crate::error::{Error, Result};
+use crate::model::{Branch, TableKey};
+use crate::repo::Repository;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A repair that could be made: what it would do, and why that is safe.
+#[derive(Debug, Clone)]
+pub struct Proposal {
+    /// What would be done.
+    pub what: String,
+    /// Why nothing is lost that somebody was promised.
+    pub why: String,
+    work: Work,
+}
+
+#[derive(Debug, Clone)]
+enum Work {
+    Drift(Box<Drift>, Choice),
+    Lock,
+    Branch(Branch),
+}
+
+/// Tables ahead of their pins that recovery holds: all of them, or one.
+pub async fn drift(repo: &Repository, only: Option<&TableKey>, choice: Choice) -> Result<Vec<Proposal>> {
+    let found = find(repo).await?;
+    let mut snapshots = Vec::new();
+    for branch in found.public_branches() {
+        snapshots.extend(repo.snapshot(&branch).await?.map(Arc::new));
+    }
+    let memory = Grace::default();
+    let quiet = Quiet { memory: &memory, grace: Duration::ZERO, uptime: Duration::ZERO };
+    let mut proposals = Vec::new();
+    for drifted in find_drift(repo, &found, &snapshots, &quiet).await? {
+        let Drifted::Seen(drift) = drifted else { continue };
+        if only.is_none_or(|only| drift.at.table == *only) {
+            proposals.push(propose(drift, choice));
+        }
+    }
+    Ok(proposals)
+}
+
+fn propose(drift: Drift, choice: Choice) -> Proposal {
+    let tail = crate::model::history::describe(drift.lineage.tail());
+    let (at, pin, head) = (&drift.at, drift.lineage.pin, drift.lineage.head);
+    let (what, why) = match choice {
+        Choice::Pin => (
+            format!(
+                "restore {} on {} to version {pin}, which the graph shows, and hide {tail}",
+                at.table, at.branch
+            ),
+            "no reader of the graph has seen those commits; their versions stay until cleanup".to_owned(),
+        ),
+        Choice::Head => (
+            format!("show version {head} of {} on {} instead of {pin}, with {tail}", at.table, at.branch),
+            "no version is removed; the rows of those commits become visible to readers of the graph"
+                .to_owned(),
+        ),
+    };
+    Proposal { what, why, work: Work::Drift(Box::new(drift), choice) }
+}
+
+/// The write lock of a schema change that left no record.
+pub async fn lock(repo: &Repository) -> Result<Option<Proposal>> {
+    let found = find(repo).await?;
+    if !found.is_locked() {
+        return Ok(None);
+    }
+    if !found.staged.is_empty()
+        || found.intents.iter().any(|intent| intent.sidecar.pins.is_empty() || is_schema(intent))
+    {
+        return Err(Error::invalid(
+            "a schema change left more than its lock: `outrigger once --exclusive` settles it, and takes the lock with it",
+        ));
+    }
+    Ok(Some(Proposal {
+        what: "remove the branch __schema_apply_lock__ of the manifest".into(),
+        why:
+            "it holds no data: it only stops writers. Safe if no schema change is running, which is your word"
+                .into(),
+        work: Work::Lock,
+    }))
+}
+
+fn is_schema(intent: &super::observe::Intent) -> bool {
+    intent.sidecar.kind == crate::model::sidecar::WriterKind::SchemaApply
+}
+
+/// Branches whose creation died half-way.
+pub async fn branches(repo: &Repository) -> Result<Vec<Proposal>> {
+    let found = find(repo).await?;
+    let mut proposals = Vec::new();
+    for branch in half_created(repo, &found).await? {
+        let snapshot = repo.snapshot(&branch).await?;
+        let own = snapshot.iter().flat_map(|at| at.state.entries()).find(|(_, entry)| entry.branch == branch);
+        if let Some((table, _)) = own {
+            return Err(Error::refused(format!(
+                "branch {branch} shows a fork of {table}: it is not half-created, only its history is lost"
+            )));
+        }
+        proposals.push(Proposal {
+            what: format!("remove branch {branch} of the manifest"),
+            why: "no table was ever written on it, and no engine can open it; create it anew afterwards"
+                .into(),
+            work: Work::Branch(branch),
+        });
+    }
+    Ok(proposals)
+}
+
+/// Carries a proposal out.
+pub async fn carry_out(repo: &Repository, proposal: &Proposal, handles: &dyn Handles) -> Result<Acted> {
+    match &proposal.work {
+        Work::Lock => repo.remove_schema_lock().await.map(|()| Acted::Settled),
+        Work::Branch(branch) => remove_branch(repo, branch).await,
+        Work::Drift(drift, choice) => {
+            let decision = chosen(drift, *choice);
+            let snapshot = repo.snapshot(&decision.branch).await?;
+            let snapshots: BTreeMap<_, _> =
+                snapshot.into_iter().map(|at| (at.branch.clone(), Arc::new(at))).collect();
+            let seen = Seen { component: Component::default(), snapshots, intents: Vec::new() };
+            act(repo, &seen, &decision, handles).await
+        }
+    }
+}
+
+/// Looks once more: a branch that has got its history meanwhile is whole.
+async fn remove_branch(repo: &Repository, branch: &Branch) -> Result<Acted> {
+    let found: Found = find(repo).await?;
+    if !half_created(repo, &found).await?.contains(branch) {
+        return Ok(Acted::LookAgain(format!("branch {branch} is whole or gone now")));
+    }
+    repo.remove_manifest_branch(branch).await.map(|()| Acted::Settled)
+}
