@@ -146,6 +146,13 @@ fn a_variable_reaches_a_repository_by_its_name() {
 }
 
 #[test]
+fn a_file_that_cannot_be_read_is_named() {
+    let error = Sources::of_process(Some(Path::new("/nowhere/o.toml")), Vec::new()).unwrap_err();
+    assert_eq!(error.kind(), outrigger::Kind::Invalid);
+    assert!(error.chain().contains("/nowhere/o.toml"), "{error:?}");
+}
+
+#[test]
 fn a_container_needs_no_file() {
     let env = [("OUTRIGGER__REPOSITORIES__ORDERS__URI".to_owned(), "s3://bucket/orders".to_owned())];
     let sources = Sources { env: env.to_vec(), ..Sources::default() };

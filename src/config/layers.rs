@@ -39,7 +39,6 @@ pub struct Flag {
 
 impl Sources {
     /// Reads the file, if one is named, and this process's environment.
-    #[allow(clippy::disallowed_methods, reason = "the room that reads the environment")]
     pub fn of_process(file: Option<&Path>, flags: Vec<Flag>) -> Result<Self> {
         let env = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value)));
         let ours = env.filter(|(name, _)| name.starts_with(PREFIX));

@@ -19,7 +19,7 @@ pub const SECRET_KEYS: &[&str] = &["token"];
 /// The whole configuration. Repositories are keyed by name here; in the file they are `[[repositories]]`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-#[allow(missing_docs, reason = "config/outrigger.toml documents every key with its consequence")]
+#[expect(missing_docs, reason = "config/outrigger.toml documents every key with its consequence")]
 pub struct Config {
     pub daemon: Daemon,
     pub defaults: Defaults,
@@ -34,7 +34,7 @@ pub struct Config {
 /// `[daemon]`
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-#[allow(missing_docs, reason = "config/outrigger.toml documents every key with its consequence")]
+#[expect(missing_docs, reason = "config/outrigger.toml documents every key with its consequence")]
 pub struct Daemon {
     pub concurrency: Option<u32>,
 }
@@ -42,7 +42,7 @@ pub struct Daemon {
 /// `[defaults]`: what a repository does unless it says otherwise.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-#[allow(missing_docs, reason = "config/outrigger.toml documents every key with its consequence")]
+#[expect(missing_docs, reason = "config/outrigger.toml documents every key with its consequence")]
 pub struct Defaults {
     pub interval: Option<HumanDuration>,
     pub grace: Option<HumanDuration>,
@@ -54,7 +54,7 @@ pub struct Defaults {
 /// `[lease]`
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-#[allow(missing_docs, reason = "config/outrigger.toml documents every key with its consequence")]
+#[expect(missing_docs, reason = "config/outrigger.toml documents every key with its consequence")]
 pub struct Lease {
     pub ttl: Option<HumanDuration>,
     pub release_after: Option<HumanDuration>,
@@ -63,7 +63,7 @@ pub struct Lease {
 /// `[passes.<name>]`, also within a repository.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-#[allow(missing_docs, reason = "config/outrigger.toml documents every key with its consequence")]
+#[expect(missing_docs, reason = "config/outrigger.toml documents every key with its consequence")]
 pub struct Pass {
     pub enabled: Option<bool>,
     pub schedule: Option<String>,
@@ -75,7 +75,7 @@ pub struct Pass {
 /// `[http]`
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-#[allow(missing_docs, reason = "config/outrigger.toml documents every key with its consequence")]
+#[expect(missing_docs, reason = "config/outrigger.toml documents every key with its consequence")]
 pub struct Http {
     pub listen: Option<String>,
     pub token_file: Option<PathBuf>,
@@ -86,7 +86,7 @@ pub struct Http {
 /// `[log]`
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-#[allow(missing_docs, reason = "config/outrigger.toml documents every key with its consequence")]
+#[expect(missing_docs, reason = "config/outrigger.toml documents every key with its consequence")]
 pub struct Log {
     pub level: Option<LogLevel>,
     pub libraries: Option<LogLevel>,
@@ -96,7 +96,7 @@ pub struct Log {
 /// `[store]`, also within a repository.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-#[allow(missing_docs, reason = "config/outrigger.toml documents every key with its consequence")]
+#[expect(missing_docs, reason = "config/outrigger.toml documents every key with its consequence")]
 pub struct Store {
     pub endpoint: Option<String>,
     pub region: Option<String>,
@@ -113,7 +113,7 @@ pub struct Store {
 /// One of `[[repositories]]`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-#[allow(missing_docs, reason = "config/outrigger.toml documents every key with its consequence")]
+#[expect(missing_docs, reason = "config/outrigger.toml documents every key with its consequence")]
 pub struct Repository {
     pub uri: Option<String>,
     pub interval: Option<HumanDuration>,
@@ -130,7 +130,7 @@ pub struct Repository {
 /// `[repositories.windows]`
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-#[allow(missing_docs, reason = "config/outrigger.toml documents every key with its consequence")]
+#[expect(missing_docs, reason = "config/outrigger.toml documents every key with its consequence")]
 pub struct Windows {
     pub schedules: Vec<Window>,
 }
@@ -138,7 +138,7 @@ pub struct Windows {
 /// One of `[[repositories.windows.schedules]]`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-#[allow(missing_docs, reason = "config/outrigger.toml documents every key with its consequence")]
+#[expect(missing_docs, reason = "config/outrigger.toml documents every key with its consequence")]
 pub struct Window {
     pub cron: Option<String>,
     pub timezone: Option<String>,
@@ -150,9 +150,9 @@ impl Config {
     pub fn defaults() -> Self {
         Self {
             daemon: Daemon { concurrency: Some(4) },
-            defaults: Defaults::defaults(),
+            defaults: repository_defaults(),
             lease: Lease { ttl: Some(HumanDuration::secs(30)), release_after: Some(HumanDuration::secs(60)) },
-            passes: PassName::ALL.iter().map(|pass| (*pass, Pass::defaults())).collect(),
+            passes: PassName::ALL.iter().map(|pass| (*pass, pass_defaults())).collect(),
             http: Http {
                 listen: Some("127.0.0.1:9188".to_owned()),
                 max_waiting: Some(16),
@@ -163,7 +163,7 @@ impl Config {
                 libraries: Some(LogLevel::Warn),
                 format: Some(LogFormat::Auto),
             },
-            store: Store::defaults(),
+            store: store_defaults(),
             repositories: BTreeMap::new(),
         }
     }
@@ -179,44 +179,38 @@ impl Config {
     }
 }
 
-impl Defaults {
-    fn defaults() -> Self {
-        Self {
-            interval: Some(HumanDuration::secs(15)),
-            grace: Some(HumanDuration(Policy::GRACE)),
-            idle_grace: Some(HumanDuration(Policy::IDLE_GRACE)),
-            gate: Some(Gate::Auto),
-            publish_neutral_drift: Some(true),
-        }
+fn repository_defaults() -> Defaults {
+    Defaults {
+        interval: Some(HumanDuration::secs(15)),
+        grace: Some(HumanDuration(Policy::GRACE)),
+        idle_grace: Some(HumanDuration(Policy::IDLE_GRACE)),
+        gate: Some(Gate::Auto),
+        publish_neutral_drift: Some(true),
     }
 }
 
-impl Pass {
-    fn defaults() -> Self {
-        Self {
-            enabled: Some(true),
-            schedule: None,
-            timezone: Some("UTC".to_owned()),
-            concurrency: Some(4),
-            timeout: Some(HumanDuration::secs(10 * 60)),
-        }
+fn pass_defaults() -> Pass {
+    Pass {
+        enabled: Some(true),
+        schedule: None,
+        timezone: Some("UTC".to_owned()),
+        concurrency: Some(4),
+        timeout: Some(HumanDuration::secs(10 * 60)),
     }
 }
 
-impl Store {
-    fn defaults() -> Self {
-        let default = StoreSettings::default();
-        Self {
-            endpoint: default.endpoint,
-            region: default.region,
-            allow_http: default.allow_http,
-            force_path_style: default.force_path_style,
-            request_timeout: Some(HumanDuration(default.request_timeout)),
-            connect_timeout: Some(HumanDuration(default.connect_timeout)),
-            patience: Some(HumanDuration(default.patience)),
-            flush: Some(default.flush),
-            metadata_cache: Some(HumanBytes(default.metadata_cache_bytes as u64)),
-            index_cache: Some(HumanBytes(default.index_cache_bytes as u64)),
-        }
+fn store_defaults() -> Store {
+    let default = StoreSettings::default();
+    Store {
+        endpoint: default.endpoint,
+        region: default.region,
+        allow_http: default.allow_http,
+        force_path_style: default.force_path_style,
+        request_timeout: Some(HumanDuration(default.request_timeout)),
+        connect_timeout: Some(HumanDuration(default.connect_timeout)),
+        patience: Some(HumanDuration(default.patience)),
+        flush: Some(default.flush),
+        metadata_cache: Some(HumanBytes(default.metadata_cache_bytes as u64)),
+        index_cache: Some(HumanBytes(default.index_cache_bytes as u64)),
     }
 }

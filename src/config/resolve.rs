@@ -123,8 +123,10 @@ fn replace(values: &mut Dict, path: &[&str], value: Option<Value>) {
 }
 
 /// Reads the typed configuration. Texts from the environment count as numbers and truths where those are expected.
-fn extract(values: &Dict) -> Result<raw::Config, figment::Error> {
-    Figment::from(Layer { values: values.clone(), origins: Origins::default() }).extract_lossy()
+fn extract(values: &Dict) -> Result<raw::Config, Box<figment::Error>> {
+    Figment::from(Layer { values: values.clone(), origins: Origins::default() })
+        .extract_lossy()
+        .map_err(Box::new)
 }
 
 /// What is wrong, in our words where the library's would be unclear or would repeat a secret.

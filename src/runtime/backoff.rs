@@ -26,7 +26,7 @@ impl<F: Fn() -> f64 + Send + Sync> Chance for F {
 pub struct SystemChance;
 
 impl Chance for SystemChance {
-    #[allow(clippy::disallowed_methods, reason = "the room that asks for random numbers")]
+    #[expect(clippy::disallowed_methods, reason = "the room that asks for random numbers")]
     fn unit(&self) -> f64 {
         rand::random::<f64>()
     }

@@ -53,7 +53,7 @@ pub struct SystemClock {
 
 impl SystemClock {
     /// A clock whose monotonic readings count from now.
-    #[allow(clippy::disallowed_methods, reason = "the room that reads the clock")]
+    #[expect(clippy::disallowed_methods, reason = "the room that reads the clock")]
     pub fn new() -> Self {
         Self { start: Instant::now() }
     }
@@ -66,7 +66,7 @@ impl Default for SystemClock {
 }
 
 #[async_trait]
-#[allow(clippy::disallowed_methods, reason = "the room that reads the clock and sleeps")]
+#[expect(clippy::disallowed_methods, reason = "the room that reads the clock and sleeps")]
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
         Timestamp(chrono::Utc::now())

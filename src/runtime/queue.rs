@@ -160,6 +160,15 @@ mod tests {
     }
 
     #[test]
+    fn of_wakes_that_coalesce_the_first_reason_is_kept() {
+        let mut plan = Plan::new();
+        plan.wake(Wake { key: "a", reason: Reason::Request });
+        plan.wake(Wake { key: "a", reason: Reason::Interval });
+        assert_eq!(plan.start().map(|wake| wake.reason), Some(Reason::Request));
+        assert_eq!(plan.start(), None);
+    }
+
+    #[test]
     fn any_number_of_wakes_during_a_run_make_one_more() {
         let mut plan = Plan::new();
         plan.wake(wake("a"));

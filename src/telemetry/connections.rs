@@ -55,14 +55,14 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    #[allow(clippy::disallowed_methods, reason = "sockets live in real time")]
+    #[expect(clippy::disallowed_methods, reason = "sockets live in real time")]
     fn new(stream: TcpStream, place: Option<OwnedSemaphorePermit>) -> Self {
         Self { stream, silence: Box::pin(tokio::time::sleep(PATIENCE)), _place: place }
     }
 }
 
 impl AsyncRead for Connection {
-    #[allow(clippy::disallowed_methods, reason = "sockets live in real time")]
+    #[expect(clippy::disallowed_methods, reason = "sockets live in real time")]
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -19,7 +19,7 @@ use super::tokens::{Denied, Scope, Tokens};
 use crate::runtime::clock::Clock;
 use crate::{Error, Kind, Result};
 use axum::Router;
-use axum::body::{Body, to_bytes};
+use axum::body::{Body, HttpBody, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderName, StatusCode};
@@ -199,8 +199,11 @@ struct Wish {
 
 async fn asked_for(body: Body) -> Result<Option<String>, Refusal> {
     let too_large =
-        |_| (RequestOutcome::Invalid, fail(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large"));
-    let body = to_bytes(body, LARGEST_BODY).await.map_err(too_large)?;
+        || (RequestOutcome::Invalid, fail(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large"));
+    if body.size_hint().lower() > LARGEST_BODY as u64 {
+        return Err(too_large());
+    }
+    let body = to_bytes(body, LARGEST_BODY).await.map_err(|_| too_large())?;
     if body.is_empty() {
         return Ok(None);
     }

@@ -29,6 +29,11 @@ impl TestStore {
         Self { store, uri: place.uri.clone(), settings: place.settings.clone(), dir: None }
     }
 
+    /// Whether it lies in a directory of this host.
+    pub fn is_on_disk(&self) -> bool {
+        self.dir.is_some()
+    }
+
     /// The directory, on disk.
     pub fn dir(&self) -> &std::path::Path {
         self.dir.as_ref().expect("a repository on disk").path()

@@ -4,15 +4,14 @@
 //! A claim has a *stake* in a tail if it may have committed some of its data. Claims whose stakes meet are judged together.
 //! The others are judged by what the graph shows and leave that tail alone.
 
-use super::super::observation::{BranchSeen, Claim, Component, Lineage, TableRef, TableSeen};
+use super::super::observation::{BranchSeen, Claim, Component, TableRef, TableSeen};
+use super::dealing::{Claimant, Flaw, deal, names};
 use super::judge::{Placed, judge, obstacle, place, restore};
 use super::schema::SchemaWork;
-use super::standing::{Standing, after_restore, may_own};
-use super::{Judgement, TablePlan, TableWork};
-use crate::model::Version;
+use super::standing::Standing;
+use super::{Judgement, TablePlan};
 use crate::model::audit::Verdict;
-use crate::model::history::{Step, describe};
-use crate::model::sidecar::{Pin, WriterKind};
+use crate::model::sidecar::WriterKind;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Indices into the component's claims, and what is right for them together.
@@ -25,12 +24,8 @@ pub fn resolve(component: &Component) -> Vec<Resolved> {
     // Tails whose authors are held, with the reason.
     let mut held: BTreeMap<&TableRef, String> = BTreeMap::new();
     for group in groups(component, &stakes) {
-        let judgement = match group[..] {
-            [alone] => judge(component, &component.claims[alone], &BTreeSet::new()),
-            _ => {
-                together(component, &group.iter().map(|index| &component.claims[*index]).collect::<Vec<_>>())
-            }
-        };
+        let claims: Vec<&Claim> = group.iter().map(|index| &component.claims[*index]).collect();
+        let judgement = together(component, &claims);
         if judgement.verdict == Verdict::Hold {
             let of_group = stakes.iter().filter(|(_, owners)| group.iter().any(|one| owners.contains(one)));
             held.extend(of_group.map(|(at, _)| (at, judgement.reason.clone())));
@@ -56,25 +51,15 @@ fn is_open(claim: &Claim) -> bool {
     claim.marker.is_none() && matches!(claim.branch, BranchSeen::Live | BranchSeen::Unusable(_))
 }
 
-fn names(claim: &Claim, at: &TableRef) -> bool {
-    pin_at(claim, at).is_some()
-}
-
-fn pin_at<'a>(claim: &'a Claim, at: &TableRef) -> Option<&'a Pin> {
-    claim.sidecar.pins.iter().find(|pin| pin.table == at.table && pin.branch == at.branch)
-}
-
-fn may_have_made(claim: &Claim, at: &TableRef, step: &Step) -> bool {
-    pin_at(claim, at).is_some_and(|pin| may_own(&claim.sidecar, pin, step))
-}
-
 /// For every tail with data that some claim may have committed: those claims.
 fn stakes(component: &Component) -> BTreeMap<TableRef, BTreeSet<usize>> {
     let owners = |(at, seen): (&TableRef, &TableSeen)| {
         let TableSeen::Present(lineage) = seen else { return None };
-        let claims = component.claims.iter().enumerate().filter(|(_, claim)| {
-            is_open(claim) && lineage.tail().iter().any(|step| may_have_made(claim, at, step))
-        });
+        let has_stake = |claim: &Claim| {
+            let claimant = Claimant::of(claim, at, lineage).filter(|_| is_open(claim));
+            claimant.is_some_and(|claimant| !claimant.own.is_empty())
+        };
+        let claims = component.claims.iter().enumerate().filter(|(_, claim)| has_stake(claim));
         let owners: BTreeSet<usize> = claims.map(|(index, _)| index).collect();
         (!owners.is_empty()).then(|| (at.clone(), owners))
     };
@@ -102,33 +87,41 @@ fn groups(component: &Component, stakes: &BTreeMap<TableRef, BTreeSet<usize>>) -
 
 /// Claims whose stakes meet: all forward, or all back, or held.
 fn together(component: &Component, claims: &[&Claim]) -> Judgement {
+    let alone: Vec<Judgement> =
+        claims.iter().map(|claim| judge(component, claim, &BTreeSet::new())).collect();
+    if let [only] = &alone[..] {
+        return only.clone();
+    }
     let placed: Vec<Vec<Placed>> =
         claims.iter().map(|claim| place(component, claim, &BTreeSet::new())).collect();
     if let Some(why) = claims.iter().zip(&placed).find_map(|(claim, pins)| obstacle(claim, pins)) {
         return Judgement::plain(Verdict::Hold, why);
     }
-    let alone: Vec<Judgement> =
-        claims.iter().map(|claim| judge(component, claim, &BTreeSet::new())).collect();
     if alone.iter().all(|judgement| judgement.verdict == Verdict::AlreadyUndone) {
         let reason = alone[0].reason.clone();
         let tables = once_each(alone.into_iter().flat_map(|judgement| judgement.tables));
         return Judgement::plain(Verdict::AlreadyUndone, reason).with_tables(tables);
     }
     match deal(component, claims) {
-        Dealing::Unexplained(why) => Judgement::plain(Verdict::Hold, why),
-        Dealing::Complete(tables) => {
+        Err(Flaw::Unexplained(why)) => Judgement::plain(Verdict::Hold, why),
+        Ok(tables) => {
             let reason = format!("{} operations share tables and each of them is complete", claims.len());
             Judgement::plain(Verdict::RollForward, reason).with_tables(tables)
         }
-        Dealing::Incomplete(why) => {
-            let pins = || placed.iter().flatten();
-            if let Some(shown) = pins().find(|placed| placed.standing == Standing::Shown) {
-                let why = format!("{why}, and the graph shows what may be its commit on {}", shown.pin.table);
+        Err(Flaw::Incomplete(why)) => {
+            let shown = claims.iter().zip(&placed).flat_map(|(claim, pins)| {
+                // A shown schema needs its files whatever lies above its tables.
+                let schema = claim.sidecar.kind == WriterKind::SchemaApply;
+                let stays = move |one: &&Placed| one.standing == Standing::Shown || schema && one.shown_below;
+                pins.iter().filter(stays)
+            });
+            if let Some(shown) = shown.map(|placed| &placed.pin.table).next() {
+                let why = format!("{why}, and the graph shows what may be its commit on {shown}");
                 return Judgement::plain(Verdict::Hold, why);
             }
             Judgement {
                 schema: undo_schema(claims),
-                tables: once_each(pins().filter_map(restore)),
+                tables: once_each(placed.iter().flatten().filter_map(restore)),
                 ..Judgement::plain(Verdict::RollBack, why)
             }
         }
@@ -148,128 +141,5 @@ fn undo_schema(claims: &[&Claim]) -> Option<SchemaWork> {
         // Files and lock are the graph's, the same for all; the datasets are each one's own.
         all.remove_datasets.extend(one.remove_datasets);
         all
-    })
-}
-
-/// How the commits in the tails can be dealt out to the claims.
-enum Dealing {
-    /// In every possible way each claim has its commit on each of its tables; these tables are to be shown.
-    Complete(Vec<TablePlan>),
-    /// In some way a claim goes without.
-    Incomplete(String),
-    /// In no way are all commits explained.
-    Unexplained(String),
-}
-
-fn deal(component: &Component, claims: &[&Claim]) -> Dealing {
-    let at = |pin: &Pin| TableRef { table: pin.table.clone(), branch: pin.branch.clone() };
-    let lineages: BTreeSet<TableRef> =
-        claims.iter().flat_map(|claim| claim.sidecar.pins.iter().map(at)).collect();
-    let mut tables = Vec::new();
-    let mut incomplete = None;
-    for at in lineages {
-        let claimants: Vec<&Claim> = claims.iter().copied().filter(|claim| names(claim, &at)).collect();
-        let Some(TableSeen::Present(lineage)) = component.tables.get(&at) else {
-            incomplete.get_or_insert(format!("{} is not there", at.table));
-            continue;
-        };
-        match deal_table(&at, lineage, &claimants) {
-            Deal::Unexplained(why) => return Dealing::Unexplained(why),
-            Deal::Short(why) => {
-                incomplete.get_or_insert(why);
-            }
-            Deal::Sure => {
-                let work = TableWork::Show { to: lineage.head };
-                let pin_branch = lineage.pin_branch.clone();
-                tables.push(TablePlan { at, pin: lineage.pin, pin_branch, work });
-            }
-        }
-    }
-    incomplete.map_or(Dealing::Complete(tables), Dealing::Incomplete)
-}
-
-enum Deal {
-    Sure,
-    Short(String),
-    Unexplained(String),
-}
-
-/// One table: every data commit needs a claimant of its own, and every claimant must come out with a commit.
-fn deal_table(at: &TableRef, lineage: &Lineage, claimants: &[&Claim]) -> Deal {
-    let table = &at.table;
-    let restored = after_restore(lineage.tail());
-    let tail = restored.map_or(lineage.tail(), |(_, rest)| rest);
-    let commits: Vec<&Step> = tail.iter().filter(|step| !step.kind.is_neutral()).collect();
-    let makers: Vec<Vec<usize>> = commits
-        .iter()
-        .map(|step| (0..claimants.len()).filter(|one| may_have_made(claimants[*one], at, step)).collect())
-        .collect();
-    let takes_many: Vec<bool> = claimants.iter().map(|claim| commits_often(claim, at)).collect();
-    if !can_deal(&makers, &takes_many, None) {
-        let found = describe(tail);
-        return Deal::Unexplained(format!("{table} has commits that its operations do not explain: {found}"));
-    }
-    if restored.is_some() {
-        return Deal::Short(format!("{table} was restored in part: {}", describe(lineage.tail())));
-    }
-    let began_elsewhere =
-        |claim: &&Claim| pin_at(claim, at).is_none_or(|claim_pin| claim_pin.expected != lineage.pin);
-    if let Some(claim) = claimants.iter().copied().find(began_elsewhere) {
-        return Deal::Short(format!("operation {} began at another version of {table}", claim.operation()));
-    }
-    // What commits often, or is complete only by its own rule, is complete alone or not at all.
-    if let Some(claim) = claimants.iter().find(|claim| {
-        commits_often(claim, at)
-            || matches!(claim.sidecar.kind, WriterKind::SchemaApply | WriterKind::BranchMerge)
-    }) {
-        return Deal::Short(format!(
-            "the commits of operation {} on {table} cannot be told",
-            claim.operation()
-        ));
-    }
-    match (0..claimants.len()).find(|one| can_deal(&makers, &takes_many, Some(*one))) {
-        Some(without) => {
-            Deal::Short(format!("operation {} may have no commit on {table}", claimants[without].operation()))
-        }
-        None => Deal::Sure,
-    }
-}
-
-/// Whether a claim may have several data commits on a table.
-fn commits_often(claim: &Claim, at: &TableRef) -> bool {
-    let promised = |pin: &Pin| pin.post_commit > Version(pin.expected.0 + 1);
-    claim.sidecar.kind == WriterKind::BranchMerge || pin_at(claim, at).is_some_and(promised)
-}
-
-/// Whether every commit can have a maker, none making two unless it takes many, with one claimant left out. Augmenting
-/// paths: tails are short.
-fn can_deal(makers: &[Vec<usize>], takes_many: &[bool], left_out: Option<usize>) -> bool {
-    fn give(
-        commit: usize,
-        makers: &[Vec<usize>],
-        takes_many: &[bool],
-        tried: &mut BTreeSet<usize>,
-        owner: &mut BTreeMap<usize, usize>,
-    ) -> bool {
-        for &maker in &makers[commit] {
-            if !tried.insert(maker) {
-                continue;
-            }
-            let free = takes_many[maker]
-                || match owner.get(&maker).copied() {
-                    None => true,
-                    Some(other) => give(other, makers, takes_many, tried, owner),
-                };
-            if free {
-                owner.insert(maker, commit);
-                return true;
-            }
-        }
-        false
-    }
-    let mut owner = BTreeMap::new();
-    (0..makers.len()).all(|commit| {
-        let mut tried: BTreeSet<usize> = left_out.into_iter().collect();
-        give(commit, makers, takes_many, &mut tried, &mut owner)
     })
 }

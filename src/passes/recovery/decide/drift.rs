@@ -7,7 +7,8 @@
 //! | a commit that a settled operation's writer made when it woke up late | undo, in a window |
 //! | anything else | hold: a person decides |
 
-use super::standing::{after_restore, fits};
+use super::ownership::fits;
+use super::standing::after_restore;
 use super::timing::{drift_timing, window_timing};
 use super::{Decision, Policy, TablePlan, TableWork};
 use crate::model::audit::Verdict;

@@ -1,7 +1,8 @@
 //! One claim on its own: the decision table, first match wins.
 
 use super::super::observation::{BranchSeen, Claim, Component, Lineage, MergeSeen, TableRef, TableSeen};
-use super::standing::{Standing, is_proven, standing};
+use super::ownership::is_proven;
+use super::standing::{Standing, standing};
 use super::{Judgement, TablePlan, TableWork, schema};
 use crate::model::audit::Verdict;
 use crate::model::history::describe;
@@ -14,6 +15,8 @@ pub(super) struct Placed<'a> {
     /// `None` if the lineage is not there, or if what lies above the pin is not for this claim to move.
     pub lineage: Option<&'a Lineage>,
     pub standing: Standing,
+    /// The graph shows what may be the operation's commit, whatever lies above it.
+    pub shown_below: bool,
 }
 
 /// Judges one claim as if no other claim shared its tables, except that the data above `elsewhere` is other claims'.
@@ -59,7 +62,10 @@ pub(super) fn place<'a>(
             Some(TableSeen::Present(lineage)) if !elsewhere => Some(lineage),
             _ => None,
         };
-        Placed { pin, lineage, standing: standing(&claim.sidecar, pin, seen, elsewhere) }
+        let below = standing(&claim.sidecar, pin, seen, true);
+        let shown_below = below == Standing::Shown;
+        let standing = if elsewhere { below } else { standing(&claim.sidecar, pin, seen, false) };
+        Placed { pin, lineage, standing, shown_below }
     };
     claim.sidecar.pins.iter().map(placed).collect()
 }
@@ -74,8 +80,13 @@ pub(super) fn obstacle(claim: &Claim, pins: &[Placed]) -> Option<String> {
     if let Some((table, branch)) = claim.sidecar.tables().find(|(_, branch)| *branch != graph_branch) {
         return Some(format!("{table} would land on branch {branch} of a commit to {graph_branch}"));
     }
-    if claim.sidecar.kind == WriterKind::SchemaApply && claim.schema.is_none() {
-        return Some("the schema's contract files were not observed".into());
+    if claim.sidecar.kind == WriterKind::SchemaApply {
+        if !graph_branch.is_main() {
+            return Some(format!("a schema change of branch {graph_branch}; there is one schema, main's"));
+        }
+        if claim.schema.is_none() {
+            return Some("the schema's contract files were not observed".into());
+        }
     }
     pins.iter().find_map(|placed| match &placed.standing {
         Standing::Unknown(why) => Some(why.clone()),
@@ -133,7 +144,7 @@ fn data(claim: &Claim, pins: &[Placed]) -> Judgement {
     } else if pins.iter().all(|placed| stands(placed, Standing::Complete)) {
         forward(claim, pins, format!("every commit is complete: {}", tails(pins)))
     } else if pins.iter().all(Placed::is_idle) {
-        nothing_to_do(pins)
+        nothing_to_do(claim, pins)
     } else if pins.iter().all(Placed::is_shown) {
         published(claim, pins)
     } else if pins.iter().all(|placed| placed.is_idle() || stands(placed, Standing::RestoredSince)) {
@@ -149,14 +160,16 @@ fn data(claim: &Claim, pins: &[Placed]) -> Judgement {
     }
 }
 
-fn nothing_to_do(pins: &[Placed]) -> Judgement {
+/// The ordinary grace is enough where the sidecar itself does harm (the engine cannot write beside it), and where a writer
+/// that wakes up later can only leave maintenance, which is shown whenever it is found.
+fn nothing_to_do(claim: &Claim, pins: &[Placed]) -> Judgement {
     let missing = pins.iter().find_map(|placed| match &placed.standing {
         Standing::Missing(what) => Some(format!("no table moved, and {what}")),
         _ => None,
     });
-    let blocks_writers = missing.is_some();
+    let ordinary_grace = missing.is_some() || claim.sidecar.kind.is_maintenance();
     let reason = missing.unwrap_or_else(|| "no table moved".into());
-    Judgement { blocks_writers, ..Judgement::plain(Verdict::NothingToDo, reason) }
+    Judgement { ordinary_grace, ..Judgement::plain(Verdict::NothingToDo, reason) }
 }
 
 /// Row 7. A merge is published only with the tables that its sidecar does not name; an engine may have shown the others

@@ -16,11 +16,14 @@
 //! | 10 | own tail, but not ready; restored tails | roll back; already undone, if the newest rows are those shown |
 //! | 11 | data that nothing explains | hold |
 //!
-//! [`standing`] looks at one pin, [`judge`] at one claim, [`contest`] at claims that share a table, [`timing`] says when.
+//! [`ownership`] says whose a commit may be, [`standing`] where one pin stands, [`judge`] what is right for one claim,
+//! [`contest`] for claims that share commits (`dealing` deals these out), [`timing`] when it may be done.
 
 pub mod contest;
+mod dealing;
 pub mod drift;
 pub mod judge;
+pub mod ownership;
 pub mod schema;
 pub mod standing;
 pub mod timing;
@@ -111,13 +114,13 @@ pub struct Judgement {
     pub tables: Vec<TablePlan>,
     /// Schema changes: the steps around the publish.
     pub schema: Option<schema::SchemaWork>,
-    /// Missing lineages: the engine cannot write at all while the sidecar exists.
-    pub blocks_writers: bool,
+    /// With nothing to do: the ordinary grace is enough, no window or longer wait is needed.
+    pub ordinary_grace: bool,
 }
 
 impl Judgement {
     fn plain(verdict: Verdict, reason: impl Into<String>) -> Self {
-        Self { verdict, reason: reason.into(), tables: Vec::new(), schema: None, blocks_writers: false }
+        Self { verdict, reason: reason.into(), tables: Vec::new(), schema: None, ordinary_grace: false }
     }
 
     fn with_tables(mut self, tables: Vec<TablePlan>) -> Self {

@@ -123,7 +123,8 @@ pub(super) fn judge(claim: &Claim, pins: &[Placed], seen: &SchemaSeen) -> Judgem
     let missing = seen.missing_datasets.first().map(|table| format!("the dataset of {table} does not exist"));
     match unready.or(missing).or_else(|| seen.inconsistent.clone()) {
         None => forward(claim, pins, seen),
-        Some(why) if pins.iter().any(|placed| placed.standing == Standing::Shown) => {
+        // Its files describe what is shown: whatever lies above, they must stay.
+        Some(why) if pins.iter().any(|placed| placed.shown_below) => {
             Judgement::plain(Verdict::Hold, format!("the graph shows tables of the schema change, but {why}"))
         }
         Some(why) => back(claim, pins, seen, why),

@@ -1,9 +1,7 @@
-//! Where one pin of a claim stands: the only place where the shape of a tail is judged.
-//!
-//! Maintenance (index builds, compaction, settings, deletes of nothing) changes no row, so whoever shows it does no harm:
-//! it is looked through wherever it lies in a tail. What remains, the *data*, must be explained.
+//! Where one pin of a claim stands: its versions and its tail, judged for this claim alone.
 
 use super::super::observation::{Lineage, TableSeen};
+use super::ownership::{is_inline, is_own_tail, is_shown_commit, own_data};
 use crate::model::Version;
 use crate::model::history::{Step, StepKind, describe};
 use crate::model::sidecar::{Pin, Sidecar, WriterKind};
@@ -47,7 +45,7 @@ pub fn standing(sidecar: &Sidecar, pin: &Pin, seen: Option<&TableSeen>, elsewher
         Some(TableSeen::Missing { what, .. }) => Standing::Missing(what.clone()),
         Some(TableSeen::Present(lineage)) => match contradiction(pin, lineage) {
             Some(why) => Standing::Unknown(why),
-            None if elsewhere || lineage.tail().is_empty() => shown(sidecar, pin, lineage),
+            None if elsewhere || lineage.tail().is_empty() => below(sidecar, pin, lineage),
             None => moved(sidecar, pin, lineage),
         },
     }
@@ -59,7 +57,7 @@ fn contradiction(pin: &Pin, lineage: &Lineage) -> Option<String> {
     let Lineage { pin: shown, head, .. } = lineage;
     // Recorded once it was there: a merge's confirmation, and inline deletes, whose sidecar follows them.
     let reached = pin.confirmed.unwrap_or(pin.post_commit);
-    let was_reached = pin.confirmed.is_some() || reached > expected.next();
+    let was_reached = pin.confirmed.is_some() || is_inline(pin);
     if *shown == Version::ABSENT {
         Some(format!("the graph does not show {table}"))
     } else if head < shown {
@@ -76,7 +74,7 @@ fn contradiction(pin: &Pin, lineage: &Lineage) -> Option<String> {
 }
 
 /// What the history between E and P tells: whether the graph shows the operation's commit.
-fn shown(sidecar: &Sidecar, pin: &Pin, lineage: &Lineage) -> Standing {
+fn below(sidecar: &Sidecar, pin: &Pin, lineage: &Lineage) -> Standing {
     // Before its fork is published a branch's commits cannot be part of what the parent's lineage shows.
     if pin.expected == lineage.pin || !lineage.is_placed(&pin.branch) {
         return Standing::Unmoved;
@@ -87,19 +85,21 @@ fn shown(sidecar: &Sidecar, pin: &Pin, lineage: &Lineage) -> Standing {
             pin.table, pin.expected, lineage.pin
         ));
     }
+    let table = &pin.table;
     let inner = lineage.inner(pin.expected);
     let own: Vec<&Step> = inner.iter().filter(|step| is_shown_commit(sidecar, pin, step)).collect();
+    let kept = own.iter().filter(|step| is_ancestor(inner, step.version)).count();
     if own.is_empty() {
         Standing::Unmoved
     } else if never_confirmed(sidecar, pin) {
-        Standing::Unknown(format!(
-            "the merge into {} was never confirmed, yet the graph shows what may be a part of it",
-            pin.table
-        ))
-    } else if own.iter().any(|step| is_ancestor(inner, step.version)) {
+        let odd = "was never confirmed, yet the graph shows what may be a part of it";
+        Standing::Unknown(format!("the merge into {table} {odd}"))
+    } else if kept == 0 {
+        Standing::RestoredSince
+    } else if kept == own.len() || sidecar.kind.is_maintenance() {
         Standing::Shown
     } else {
-        Standing::RestoredSince
+        Standing::Unknown(format!("a later restore of {table} left a part of the operation's commits"))
     }
 }
 
@@ -108,81 +108,22 @@ fn never_confirmed(sidecar: &Sidecar, pin: &Pin) -> bool {
     sidecar.kind == WriterKind::BranchMerge && sidecar.format >= 2 && pin.confirmed.is_none()
 }
 
-/// Whether a step in (E, P] counts as the operation's own. Without the transaction property that is plausibility: right
-/// kind, staged on E or earlier, and no later than the version that the writer meant to reach.
-fn is_shown_commit(sidecar: &Sidecar, pin: &Pin, step: &Step) -> bool {
-    if matches!(step.kind, StepKind::Restore(_)) {
-        return false;
-    }
-    if let Some(operation) = &step.operation {
-        return *operation == sidecar.operation.as_str();
-    }
-    match pin.confirmed {
-        Some(confirmed) => step.version == confirmed,
-        None if sidecar.kind.is_maintenance() => step.kind.is_neutral(),
-        None => {
-            fits(sidecar.kind, &step.kind)
-                && step.read_version <= pin.expected
-                && step.version <= pin.post_commit
-        }
-    }
-}
-
 /// Whether the newest of these versions is built on `version`: every version on its predecessor, a restored one on the
 /// version that it restores.
 fn is_ancestor(steps: &[Step], version: Version) -> bool {
-    let mut wanted = Version(u64::MAX);
-    for step in steps.iter().rev().filter(|step| step.version >= version) {
-        if step.version > wanted {
+    let mut newest = Version(u64::MAX);
+    for step in steps.iter().rev() {
+        if step.version > newest {
             continue;
         }
         if step.version == version {
             return true;
         }
         if let StepKind::Restore(to) = step.kind {
-            wanted = to;
+            newest = to;
         }
     }
     false
-}
-
-/// Whether every commit that makes a pin [`Standing::Shown`] names the operation: proof, not plausibility.
-pub fn is_proven(sidecar: &Sidecar, pin: &Pin, lineage: &Lineage) -> bool {
-    let names = |step: &Step| step.operation.as_deref() == Some(sidecar.operation.as_str());
-    lineage.inner(pin.expected).iter().any(names)
-}
-
-/// Whether a writer of this kind commits such a step as its work.
-pub fn fits(kind: WriterKind, step: &StepKind) -> bool {
-    match kind {
-        WriterKind::Mutation | WriterKind::Load => step.is_data() || *step == StepKind::EmptyDelete,
-        WriterKind::SchemaApply => *step == StepKind::Overwrite,
-        WriterKind::BranchMerge => {
-            matches!(step, StepKind::Append | StepKind::Update | StepKind::Delete | StepKind::EmptyDelete)
-        }
-        WriterKind::EnsureIndices => *step == StepKind::CreateIndex,
-        WriterKind::Optimize => step.is_neutral(),
-    }
-}
-
-/// Whether a step of the tail may be data that this claim committed. The transaction property decides where there is one.
-pub fn may_own(sidecar: &Sidecar, pin: &Pin, step: &Step) -> bool {
-    if !step.kind.is_data() || !fits(sidecar.kind, &step.kind) {
-        return false;
-    }
-    if let Some(operation) = &step.operation {
-        return *operation == sidecar.operation.as_str();
-    }
-    match sidecar.kind {
-        // Its second commit is staged on its first. Nothing follows what it confirmed.
-        WriterKind::BranchMerge => pin.confirmed.is_none_or(|confirmed| step.version <= confirmed),
-        _ => step.read_version <= pin.expected || is_inline_delete(pin, step),
-    }
-}
-
-/// A delete that is committed at once, up to the version that the sidecar, written afterwards, promises.
-fn is_inline_delete(pin: &Pin, step: &Step) -> bool {
-    step.kind == StepKind::Delete && pin.expected < step.version && step.version <= pin.post_commit
 }
 
 fn moved(sidecar: &Sidecar, pin: &Pin, lineage: &Lineage) -> Standing {
@@ -194,7 +135,7 @@ fn moved(sidecar: &Sidecar, pin: &Pin, lineage: &Lineage) -> Standing {
         return readiness(sidecar, pin, lineage);
     }
     if tail.iter().all(|step| step.kind.is_neutral()) {
-        return match shown(sidecar, pin, lineage) {
+        return match below(sidecar, pin, lineage) {
             Standing::Unmoved => Standing::Neutral,
             told => told,
         };
@@ -217,9 +158,9 @@ fn restored(sidecar: &Sidecar, pin: &Pin, lineage: &Lineage, to: Version, rest: 
         return if is_own_tail(sidecar, pin, rest) { Standing::Own(found) } else { Standing::Foreign(found) };
     }
     let tail = lineage.tail();
-    if !tail.iter().any(|step| may_own(sidecar, pin, step)) {
+    if own_data(sidecar, pin, tail).is_empty() {
         // Somebody else's commit was undone; this operation's may be shown long since.
-        let told = shown(sidecar, pin, lineage);
+        let told = below(sidecar, pin, lineage);
         if told != Standing::Unmoved {
             return told;
         }
@@ -232,35 +173,6 @@ fn restored(sidecar: &Sidecar, pin: &Pin, lineage: &Lineage, to: Version, rest: 
             pin.table, lineage.pin
         ))
     }
-}
-
-/// Whether the data of a tail is exactly this operation's work on the table.
-fn is_own_tail(sidecar: &Sidecar, pin: &Pin, tail: &[Step]) -> bool {
-    let data: Vec<&Step> = tail.iter().filter(|step| !step.kind.is_neutral()).collect();
-    let own = data.iter().all(|step| may_own(sidecar, pin, step));
-    let proven = data.iter().all(|step| step.operation.is_some());
-    match sidecar.kind {
-        WriterKind::EnsureIndices | WriterKind::Optimize => data.is_empty(),
-        WriterKind::Mutation | WriterKind::Load if data.is_empty() => deletes_nothing(pin, tail),
-        _ if data.is_empty() || !own => false,
-        _ if proven => true,
-        WriterKind::Mutation | WriterKind::Load if pin.post_commit > pin.expected.next() => {
-            are_inline_deletes(pin, tail, &data)
-        }
-        WriterKind::Mutation | WriterKind::Load | WriterKind::SchemaApply => data.len() == 1,
-        WriterKind::BranchMerge => true,
-    }
-}
-
-/// A delete that matched no row: the operation's commit, although nothing changed.
-fn deletes_nothing(pin: &Pin, tail: &[Step]) -> bool {
-    tail.iter().any(|step| step.kind == StepKind::EmptyDelete && step.read_version <= pin.expected)
-}
-
-/// Deletes that were each committed at once, all of them in the tail.
-fn are_inline_deletes(pin: &Pin, tail: &[Step], data: &[&Step]) -> bool {
-    tail.first().is_some_and(|step| step.version == pin.expected.next())
-        && data.iter().all(|step| is_inline_delete(pin, step))
 }
 
 /// An own tail: ready to be shown, or why not.

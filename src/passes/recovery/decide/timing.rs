@@ -137,7 +137,7 @@ fn when(judgement: &Judgement, quiet: Option<Duration>, schema_change: bool, pol
         Verdict::RollForward if judgement.schema.as_ref().is_some_and(SchemaWork::is_unguarded) => {
             in_window(after(policy.grace), policy, Window::covers_unguarded_acts, Timing::ManualWindow)
         }
-        Verdict::NothingToDo if !judgement.blocks_writers && policy.window.is_none() => {
+        Verdict::NothingToDo if !judgement.ordinary_grace && policy.window.is_none() => {
             after(policy.grace.max(policy.idle_grace))
         }
         _ => after(policy.grace),
@@ -168,9 +168,8 @@ pub(super) fn window_timing(quiet: Option<Duration>, policy: &Policy) -> Timing 
     in_window(after(quiet, policy.grace), policy, |_| true, Timing::Window)
 }
 
+/// The grace first: a writer that is still at work neither waits for a window nor asks for one.
 fn in_window(after_grace: Timing, policy: &Policy, covers: fn(Window) -> bool, wanted: Timing) -> Timing {
-    match policy.window {
-        Some(window) if covers(window) => after_grace,
-        _ => wanted,
-    }
+    let covered = policy.window.is_some_and(covers);
+    if covered || after_grace != Timing::Now { after_grace } else { wanted }
 }

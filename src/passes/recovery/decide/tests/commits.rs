@@ -73,6 +73,8 @@ fn a_commit_on_every_table_is_kept_and_all_are_shown_together() {
             .table("Company", "9 | Update@9 CreateIndex")
             .claim(wreck.pin("Company", 9));
         assert_eq!(world.verdicts(), ["A roll_forward: Person shows 6, Company shows 11"]);
+        let tails = "node:Person 6 Append; node:Company 10 Update, 11 CreateIndex";
+        assert_eq!(world.reasons(), [format!("every commit is complete: {tails}")]);
     }
 }
 
@@ -81,7 +83,7 @@ fn a_commit_on_some_tables_is_undone_on_all_of_them() {
     for wreck in writers(5) {
         let world = person("5 | Append@5").table("Company", "9 |").claim(wreck.pin("Company", 9));
         assert_eq!(world.verdicts(), ["A roll_back: Person restores 5 over 6, Company restores 9 over 9"]);
-        assert!(world.reasons()[0].contains("only some tables moved"), "{:?}", world.reasons());
+        assert_eq!(world.reasons(), ["only some tables moved: node:Person 6 Append; not node:Company"]);
     }
 }
 
@@ -193,6 +195,8 @@ mod deletes_of_nothing {
     #[test]
     fn alone_they_are_the_whole_commit() {
         always(&person("5 | EmptyDelete@5"), 5, "A roll_forward: Person shows 6");
+        always(&person("5 | CreateIndex EmptyDelete@5"), 5, "A roll_forward: Person shows 7");
+        always(&person("5 | CreateIndex EmptyDelete@6"), 5, "A nothing_to_do");
     }
 
     #[test]
@@ -269,6 +273,31 @@ mod operation_property {
         always(&person("5 | Append@5#B"), 5, "A hold");
         always(&person("5 | Append@5#A Update@6#B"), 5, "A hold");
         always(&person("5 | Append@5#A Update@5"), 5, "A hold");
+    }
+
+    #[test]
+    fn who_names_one_commit_names_all() {
+        let unnamed = merge("A").pin("Person", 5).confirmed(7);
+        assert_eq!(
+            lone(unnamed.clone(), "5 | Append@5 Update").verdicts(),
+            ["A roll_forward: Person shows 7"]
+        );
+        assert_eq!(
+            lone(unnamed.clone(), "5 | Append@5#A Update#A").verdicts(),
+            ["A roll_forward: Person shows 7"]
+        );
+        assert_eq!(lone(unnamed, "5 | Append@5#A Update").verdicts(), ["A hold"]);
+    }
+
+    #[test]
+    fn a_name_does_not_make_a_kind_of_commit_that_its_writer_never_makes() {
+        assert_eq!(lone(merge("A").pin("Person", 5), "5 | Overwrite@5#A").verdicts(), ["A hold"]);
+        assert_eq!(lone(schema_apply("A").pin("Person", 5), "5 | Append@5#A").verdicts(), ["A hold"]);
+        assert_eq!(
+            lone(schema_apply("A").pin("Person", 5), "5 | Overwrite#A Overwrite#A").verdicts(),
+            ["A hold"]
+        );
+        always(&person("5 | Project#A"), 5, "A hold");
     }
 
     #[test]

@@ -55,6 +55,18 @@ mod dealing {
     }
 
     #[test]
+    fn several_commits_that_name_one_operation_leave_the_rest_to_the_others() {
+        assert_eq!(
+            loads("AB", "5 | Append@5#A Append@6#A Append@5").verdicts(),
+            ["A+B roll_forward: Person shows 8"]
+        );
+        assert_eq!(loads("AB", "5 | Append@5#A Append@6#A Append@5 Append@5").verdicts(), ["A+B hold"]);
+        let merging =
+            loads("B", "5 | Append@5#A Append@6#A Append@5").claim(merge("A").pin(PERSON, 5).confirmed(7));
+        assert_eq!(merging.verdicts(), ["B+A roll_back: Person restores 5 over 8"]);
+    }
+
+    #[test]
     fn every_claimant_needs_its_commit_on_every_table() {
         let both = world()
             .table(PERSON, "5 | Append@5 Append@5")
@@ -161,6 +173,28 @@ mod one_assignment {
             world.verdicts(),
             ["A already_published", "B roll_back: Person restores 6 over 7, Company restores 9 over 9"]
         );
+    }
+
+    #[test]
+    fn a_half_shown_operation_is_not_finished_beside_another_ones_tail() {
+        let world = world()
+            .table(PERSON, "5 Append@5 | Append@6")
+            .table("Company", "9 | EmptyDelete@9")
+            .claim(load("A").pin(PERSON, 5).pin("Company", 9))
+            .claim(load("B").pin(PERSON, 6));
+        assert_eq!(world.verdicts(), ["A hold", "B roll_forward: Person shows 7"]);
+    }
+
+    #[test]
+    fn whoever_names_any_table_of_a_held_group_waits_with_it() {
+        let world = world()
+            .table(PERSON, "5 | Append@5")
+            .table("Company", "9 Update@9 | Append@10 Append@10 Append@10")
+            .claim(load("A").pin(PERSON, 5).pin("Company", 10))
+            .claim(load("B").pin("Company", 10))
+            .claim(ensure_indices("C").pin(PERSON, 5))
+            .claim(load("D").pin("Company", 9));
+        assert_eq!(world.verdicts(), ["A+B hold", "C hold", "D hold"]);
     }
 
     #[test]
@@ -364,6 +398,32 @@ mod undoing_together {
         let work = decision.schema.expect("the schema change's own steps");
         assert_eq!((work.discard, work.promote), (vec![State, Compiled, Source], vec![]));
         assert_eq!((work.remove_datasets, work.unlock), (vec![key("Tag")], true));
+    }
+
+    #[test]
+    fn two_schema_changes_are_undone_with_the_datasets_of_both() {
+        let change = |name: &str, creates: &str| schema_apply(name).pin(PERSON, 5).creating(creates);
+        let world =
+            world().table(PERSON, "5 | Overwrite@5").claim(change("A", "Tag")).claim(change("B", "Topic"));
+        let decision = world.decide().remove(0);
+        assert_eq!(picture(&decision), "A+B roll_back: Person restores 5 over 6");
+        assert_eq!(decision.schema.unwrap().remove_datasets, [key("Tag"), key("Topic")]);
+    }
+
+    #[test]
+    fn a_schema_change_beside_two_overwrites_is_not_taken_for_both() {
+        let change = schema_apply("A").pin(PERSON, 5);
+        let merging = merge("B").pin(PERSON, 5);
+        let world =
+            |history: &str| world().table(PERSON, history).claim(change.clone()).claim(merging.clone());
+        assert_eq!(world("5 | Overwrite@5 Update").verdicts(), ["A+B roll_back: Person restores 5 over 7"]);
+        assert_eq!(world("5 | Overwrite@5 Overwrite@5 Update").verdicts(), ["A+B hold"]);
+    }
+
+    #[test]
+    fn a_schema_change_that_is_shown_keeps_its_files_in_company_too() {
+        let change = schema_apply("A").pin(PERSON, 5);
+        assert_eq!(loads("B", "5 Overwrite@5 | Overwrite@5").claim(change).verdicts(), ["B+A hold"]);
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod crashes;
 mod first_rows;
 mod maintenance;
 mod merges;
+mod plans;
 mod properties;
 mod schema;
 mod shown;

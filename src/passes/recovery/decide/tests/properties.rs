@@ -70,7 +70,7 @@ fn changes_nothing(step: &Step) -> bool {
 }
 
 /// Whether a claim can be the author of a data commit.
-fn can_be_author(claim: &Claim, at: &TableRef, step: &Step) -> bool {
+fn can_be_author(claim: &Claim, at: &TableRef, lineage: &Lineage, step: &Step) -> bool {
     let Some(pin) = pin_at(&claim.sidecar, at) else { return false };
     let by_kind = match claim.sidecar.kind {
         WriterKind::Mutation | WriterKind::Load => true,
@@ -78,8 +78,11 @@ fn can_be_author(claim: &Claim, at: &TableRef, step: &Step) -> bool {
         WriterKind::SchemaApply => step.kind == StepKind::Overwrite,
         WriterKind::EnsureIndices | WriterKind::Optimize => false,
     };
+    let name = Some(claim.operation().as_str());
+    let names_its_own = lineage.tail().iter().any(|step| is_data(step) && step.operation.as_deref() == name);
     let by_version = match (&step.operation, claim.sidecar.kind) {
-        (Some(named), _) => named == claim.operation().as_str(),
+        (Some(_), _) => step.operation.as_deref() == name,
+        (None, _) if names_its_own => false,
         (None, WriterKind::BranchMerge) => pin.confirmed.is_none_or(|last| step.version <= last),
         (None, _) => {
             step.read_version <= pin.expected
@@ -97,22 +100,30 @@ fn capacity(claim: &Claim, at: &TableRef, tail: &[&Step]) -> usize {
 }
 
 /// Whether these commits can be dealt out, by trying everything.
-fn can_be_dealt(commits: &[&Step], authors: &[&Claim], at: &TableRef, left: &mut [usize]) -> bool {
+fn can_be_dealt(
+    commits: &[&Step],
+    authors: &[&Claim],
+    at: &TableRef,
+    lineage: &Lineage,
+    left: &mut [usize],
+) -> bool {
     let Some((first, rest)) = commits.split_first() else { return true };
     (0..authors.len()).any(|one| {
-        if left[one] == 0 || !can_be_author(authors[one], at, first) {
+        if left[one] == 0 || !can_be_author(authors[one], at, lineage, first) {
             return false;
         }
         left[one] -= 1;
-        let dealt = can_be_dealt(rest, authors, at, left);
+        let dealt = can_be_dealt(rest, authors, at, lineage, left);
         left[one] += 1;
         dealt
     })
 }
 
-fn is_explained(commits: &[&Step], authors: &[&Claim], at: &TableRef) -> bool {
-    let mut left: Vec<usize> = authors.iter().map(|claim| capacity(claim, at, commits)).collect();
-    can_be_dealt(commits, authors, at, &mut left)
+/// Whether all that a tail adds to the pin's rows can be these claims'.
+fn is_explained(lineage: &Lineage, authors: &[&Claim], at: &TableRef) -> bool {
+    let commits = visible_data(lineage);
+    let mut left: Vec<usize> = authors.iter().map(|claim| capacity(claim, at, &commits)).collect();
+    can_be_dealt(&commits, authors, at, lineage, &mut left)
 }
 
 /// What follows the newest restore of a tail, without maintenance.
@@ -179,7 +190,7 @@ fn check_plan(world: &World, decision: &Decision, claims: &[&Claim], plan: &Tabl
                 "{}",
                 told()
             );
-            assert!(is_explained(&visible, claims, &plan.at), "shown without an author: {}", told());
+            assert!(is_explained(lineage, claims, &plan.at), "shown without an author: {}", told());
         }
         TableWork::ShowUndone { head } => {
             assert_ne!(decision.verdict, Verdict::RollForward, "{}", told());
@@ -194,7 +205,7 @@ fn check_plan(world: &World, decision: &Decision, claims: &[&Claim], plan: &Tabl
         }
         TableWork::Restore { head } => {
             assert_eq!((decision.verdict, head), (Verdict::RollBack, lineage.head), "{}", told());
-            assert!(is_explained(&visible, claims, &plan.at), "hidden without an author: {}", told());
+            assert!(is_explained(lineage, claims, &plan.at), "hidden without an author: {}", told());
         }
     }
 }
@@ -212,7 +223,7 @@ fn check_all_pins(world: &World, decision: &Decision, claim: &Claim) {
             .iter()
             .any(|step| step.operation.as_deref() == Some(claim.operation().as_str()));
         let visible = visible_data(lineage);
-        let may = visible.iter().any(|step| can_be_author(claim, &at, step));
+        let may = visible.iter().any(|step| can_be_author(claim, &at, lineage, step));
         assert!(planned || !may, "left out: {}", told());
         if decision.verdict == Verdict::RollForward && !maintenance {
             let began_here = pin.expected == lineage.pin && lineage.head > lineage.pin && planned;
@@ -351,4 +362,20 @@ fn nothing_is_undone_without_a_window_and_nothing_unguarded_by_the_calendar() {
     };
     one_table(each);
     two_claims(each);
+}
+
+#[test]
+fn settling_what_moves_no_table_changes_nothing_for_the_others() {
+    two_claims(|world| {
+        let decisions = world.decide();
+        let [one, other] = &decisions[..] else { return };
+        for (settled, left) in [(one, other), (other, one)] {
+            if settled.verdict == Verdict::Hold || !settled.tables.is_empty() {
+                continue;
+            }
+            let mut rest = world.clone();
+            rest.0.claims.retain(|claim| left.operations.contains(claim.operation()));
+            assert_eq!(rest.verdicts(), [picture(left)], "{:#?}", world.0);
+        }
+    });
 }

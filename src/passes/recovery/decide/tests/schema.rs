@@ -56,7 +56,13 @@ fn a_change_of_datasets_alone_needs_no_pin() {
 
 #[test]
 fn a_table_that_was_not_rewritten_undoes_the_change() {
-    for person in ["5 |", "5 | CreateIndex", "5 | Overwrite@5 Restore(5)", "5 Append | Overwrite@5"] {
+    for person in [
+        "5 |",
+        "5 | CreateIndex",
+        "5 | Overwrite@5 Restore(5)",
+        "5 Append | Overwrite@5",
+        "5 Overwrite@5 Restore(5) |",
+    ] {
         assert_eq!(verdict(&change(staged(&ALL_STAGED), person)), Verdict::RollBack, "{person}");
     }
 }
@@ -79,6 +85,14 @@ fn files_that_do_not_fit_undo_the_change() {
 }
 
 #[test]
+fn files_that_still_describe_the_schema_before_the_change_undo_it() {
+    // The writer died before it staged any: the final files agree with each other, but not with the rewritten tables.
+    let before = "the files describe node:Person as it was before";
+    let unstaged = SchemaSeen { inconsistent: Some(before.into()), ..staged(&[]) };
+    assert_eq!(verdict(&change(unstaged, "5 | Overwrite@5")), Verdict::RollBack);
+}
+
+#[test]
 fn a_dataset_that_does_not_exist_undoes_the_change() {
     let lacking = SchemaSeen { missing_datasets: vec![key("Tag")], ..staged(&ALL_STAGED) };
     let decision = only(&change(lacking, "5 | Overwrite@5"), Some(Window::Exclusive));
@@ -98,6 +112,13 @@ fn undoing_deletes_the_staged_state_first_and_names_the_datasets_to_remove() {
 }
 
 #[test]
+fn a_table_that_is_not_there_did_not_move_either() {
+    let wreck = schema_apply("A").pin("Person", 5).pin("Company", 9).schema(Some(staged(&[])));
+    let world = world().table("Person", "5 |").missing("Company", MAIN, 9, false).claim(wreck);
+    assert_eq!(world.verdicts(), ["A roll_back"]);
+}
+
+#[test]
 fn undoing_one_rewritten_table_restores_them_all() {
     let wreck = schema_apply("A").pin("Person", 5).pin("Company", 9).schema(Some(staged(&[])));
     let world = world().table("Person", "5 | Overwrite@5").table("Company", "9 |").claim(wreck);
@@ -113,6 +134,17 @@ fn a_change_that_the_graph_shows_is_never_undone() {
     let wreck = schema_apply("A").pin("Person", 5).pin("Company", 9).schema(Some(staged(&[])));
     let half = world().table("Person", "5 Overwrite@5 |").table("Company", "9 |").claim(wreck);
     assert_eq!(half.verdicts(), ["A hold"]);
+}
+
+#[test]
+fn a_late_overwrite_on_a_shown_change_does_not_cost_it_its_files() {
+    assert_eq!(verdict(&change(staged(&ALL_STAGED), "5 Overwrite@5 | Overwrite@5")), Verdict::Hold);
+}
+
+#[test]
+fn there_is_one_schema_and_it_is_mains() {
+    let elsewhere = schema_apply("A").on("feature").pin("Person", 5);
+    assert_eq!(world().fork("Person", "feature", "5 | Overwrite@5").claim(elsewhere).verdicts(), ["A hold"]);
 }
 
 #[test]
@@ -144,4 +176,30 @@ fn what_the_store_cannot_guard_waits_for_a_window_by_hand() {
 #[test]
 fn a_publish_alone_needs_no_window() {
     assert_eq!(only(&change(staged(&[]), "5 | Overwrite@5"), None).timing, Timing::Now);
+}
+
+#[test]
+fn what_follows_a_published_change_is_finished_in_the_direction_of_its_marker() {
+    let settled = |verdict| {
+        let wreck = schema_apply("A").pin("Person", 5).creating("Tag").settled(verdict);
+        world().claim(wreck.schema(Some(staged(&ALL_STAGED))))
+    };
+    for (verdict, promote, discard, remove) in [
+        (Verdict::RollForward, ALL_STAGED.to_vec(), vec![], vec![]),
+        (Verdict::RollBack, vec![], vec![State, Compiled, Source], vec![key("Tag")]),
+    ] {
+        let world = settled(verdict);
+        let decision = only(&world, Some(Window::Manual));
+        assert_eq!((picture(&decision).as_str(), &decision.timing), ("A finish", &Timing::Now));
+        let work = decision.schema.unwrap();
+        assert_eq!((work.promote, work.discard, work.remove_datasets), (promote, discard, remove));
+        assert_eq!(only(&world, Some(Window::Schedule)).timing, Timing::ManualWindow);
+        assert_eq!(only(&world, None).timing, Timing::ManualWindow);
+    }
+    let undone = schema_apply("A").pin("Person", 5).settled(Verdict::RollBack);
+    for left in [undone.clone().creating("Tag"), undone.schema(Some(staged(&[State])))] {
+        assert_eq!(only(&world().claim(left), None).timing, Timing::ManualWindow);
+    }
+    let done = schema_apply("A").pin("Person", 5).settled(Verdict::RollForward);
+    assert_eq!(only(&world().claim(done), None).timing, Timing::Now, "nothing is left but records");
 }

@@ -103,3 +103,30 @@ fn finishing_a_half_shown_commit_never_shows_a_restore_by_somebody_else() {
     let world = two("5 Append@5#A | Append@6 Restore(4)", "9 | Update@9#A");
     assert_eq!(world.verdicts(), ["A roll_forward: Company shows 10"]);
 }
+
+#[test]
+fn later_commits_of_others_do_not_spoil_the_proof() {
+    assert_eq!(
+        two("5 Append@5#A Update@6 |", "9 | Update@9#A").verdicts(),
+        ["A roll_forward: Company shows 10"]
+    );
+}
+
+#[test]
+fn our_own_restore_names_the_operation_but_proves_no_commit() {
+    assert_eq!(two("5 Append@5 Update@6 Restore(6)#A |", "9 | Update@9").verdicts(), ["A hold"]);
+    assert_eq!(two("5 Restore(5)#A |", "9 Restore(9)#A |").verdicts(), ["A nothing_to_do"]);
+}
+
+#[test]
+fn a_commit_of_which_a_restore_left_a_part_is_held() {
+    both(5, "5 Append@5#A Append@6#A Restore(6) |", "A hold");
+    both(5, "5 Append@5#A Append@6#A Restore(5) |", "A rolled_back_since");
+    both(5, "5 Append@5#A Append@6#A Restore(7) |", "A already_published");
+}
+
+#[test]
+fn a_delete_of_nothing_above_a_published_commit_changes_nothing() {
+    both(5, "5 Append@5 | EmptyDelete@5", "A already_published");
+    both(5, "5 Append@6 | EmptyDelete@5", "A nothing_to_do");
+}

@@ -1,0 +1,192 @@
+//! Runs the pass on a test's graph as a one-shot command would, through a store of its own.
+
+use crate::support::graph::{Graph, next_ulid};
+use crate::support::repos::faulty;
+use outrigger::error::Result;
+use outrigger::model::Timestamp;
+use outrigger::model::audit::Verdict;
+use outrigger::passes::recovery::act::Handles;
+use outrigger::passes::recovery::decide::{Policy, Window};
+use outrigger::passes::recovery::observe::Grace;
+use outrigger::passes::recovery::run::{Run, run};
+use outrigger::passes::report::{Exit, Outcome, PassReport, ScopeReport};
+use outrigger::repo::Repository;
+use outrigger::store::{Fault, Requests, Store, StoreParts};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A recoverer in the making: `once --exclusive --grace 0s` unless told otherwise.
+pub struct Recoverer<'g> {
+    graph: &'g Graph,
+    parts: StoreParts,
+    policy: Policy,
+    dry: bool,
+    grace: Arc<Grace>,
+    uptime: Duration,
+}
+
+/// What a run said and what it cost, opening included.
+#[derive(Debug)]
+pub struct Told {
+    pub report: PassReport,
+    pub opening: Requests,
+    pub requests: Requests,
+}
+
+impl Graph {
+    /// Whoever recovers this graph.
+    pub fn recoverer(&self) -> Recoverer<'_> {
+        let window = Some(Window::Exclusive);
+        Recoverer {
+            graph: self,
+            parts: StoreParts::real(),
+            policy: Policy { grace: Duration::ZERO, idle_grace: Duration::ZERO, window },
+            dry: false,
+            grace: Arc::new(Grace::default()),
+            uptime: Duration::ZERO,
+        }
+    }
+
+    /// `once --exclusive --grace 0s`
+    pub async fn recover(&self) -> Told {
+        self.recoverer().run().await.unwrap()
+    }
+
+    /// `once --grace 0s`, beside writers that may be alive.
+    pub async fn recover_beside_writers(&self) -> Told {
+        self.recoverer().without_window().run().await.unwrap()
+    }
+
+    /// `plan --exclusive --grace 0s`
+    pub async fn plan(&self) -> Told {
+        self.recoverer().dry().run().await.unwrap()
+    }
+
+    /// Runs the pass, expects one scope with this ending, and expects that nothing is left to do.
+    pub async fn recovers_by(&self, verdict: Verdict) -> ScopeReport {
+        let told = self.recover().await;
+        let scope = told.only().clone();
+        assert_eq!((scope.verdict, scope.outcome), (verdict, Outcome::Done), "{scope:?}");
+        self.is_settled().await;
+        scope
+    }
+
+    /// A second run finds nothing and changes nothing.
+    pub async fn is_settled(&self) {
+        let before = self.picture().await;
+        let again = self.recover().await;
+        assert_eq!(again.report.scopes, [], "a second run has nothing to do");
+        assert!(before == self.picture().await, "a second run changes nothing");
+    }
+}
+
+impl Recoverer<'_> {
+    pub fn without_window(mut self) -> Self {
+        self.policy.window = None;
+        self
+    }
+
+    pub fn in_window(mut self, window: Window) -> Self {
+        self.policy.window = Some(window);
+        self
+    }
+
+    pub fn dry(mut self) -> Self {
+        self.dry = true;
+        self
+    }
+
+    /// Its store may break.
+    pub fn under(mut self, fault: Arc<dyn Fault>) -> Self {
+        self.parts = StoreParts { host: self.parts.host, ..faulty(fault) };
+        self
+    }
+
+    /// Its store has these parts.
+    pub fn with(mut self, parts: StoreParts) -> Self {
+        self.parts = parts;
+        self
+    }
+
+    pub fn waiting(mut self, grace: Duration) -> Self {
+        self.policy.grace = grace;
+        self.policy.idle_grace = grace;
+        self
+    }
+
+    /// Remembers the waits of an earlier look, some time later.
+    pub fn remembering(mut self, grace: Arc<Grace>, uptime: Duration) -> Self {
+        (self.grace, self.uptime) = (grace, uptime);
+        self
+    }
+
+    pub async fn open(&self) -> Result<Repository> {
+        let place = &self.graph.place;
+        let store = Store::open(&place.uri, &place.settings, self.parts.clone()).await?;
+        Repository::open(store).await
+    }
+
+    pub async fn run(self) -> Result<Told> {
+        let repo = self.open().await?;
+        self.run_on(repo).await
+    }
+
+    pub async fn run_on(self, repo: Repository) -> Result<Told> {
+        let opening = repo.store().requests();
+        let uptime = self.uptime;
+        let run_with = Arc::new(Run {
+            policy: self.policy,
+            dry: self.dry,
+            concurrency: 4,
+            handles: Arc::new(Hands),
+            grace: self.grace,
+            uptime: Arc::new(move || uptime),
+        });
+        let report = run(&repo, &run_with).await?;
+        Ok(Told { report, opening, requests: repo.store().requests() - opening })
+    }
+}
+
+/// Real time, fresh ids, a window that stays open.
+struct Hands;
+
+impl Handles for Hands {
+    fn now(&self) -> Timestamp {
+        Timestamp(chrono::Utc::now())
+    }
+
+    fn ulid(&self) -> String {
+        next_ulid()
+    }
+
+    fn window_is_open(&self) -> bool {
+        true
+    }
+}
+
+impl Told {
+    /// The one scope there is.
+    pub fn only(&self) -> &ScopeReport {
+        assert_eq!(self.report.scopes.len(), 1, "{:#?}", self.report.scopes);
+        &self.report.scopes[0]
+    }
+
+    /// The scope that names an operation or a file.
+    pub fn of(&self, name: &str) -> &ScopeReport {
+        let mut named = self.report.scopes.iter().filter(|scope| scope.scope.contains(name));
+        let found = named.next().unwrap_or_else(|| panic!("no scope {name}: {:#?}", self.report.scopes));
+        assert!(named.next().is_none(), "{name} twice: {:#?}", self.report.scopes);
+        found
+    }
+
+    /// Verdict and outcome of an operation.
+    pub fn ended(&self, name: &str) -> (Verdict, Outcome) {
+        let scope = self.of(name);
+        (scope.verdict, scope.outcome)
+    }
+
+    /// The exit code of the command.
+    pub fn exit(&self) -> Exit {
+        self.report.exit()
+    }
+}
