@@ -53,7 +53,7 @@ impl Repository {
     /// # Errors
     /// [`Kind::Missing`] if nothing of ours lies there, [`Kind::Refused`] for a format that we do not know.
     pub async fn open(store: Store) -> Result<Self> {
-        let main = Snapshot::read(&store, &store.session(), &Branch::main(), None).await?;
+        let main = Snapshot::read(&store, &store.session(), &Branch::main()).await?;
         let Some(main) = main else { return Self::open_without_manifest(store).await };
         let recognised = main.recognised;
         let snapshots = HashMap::from([(Branch::main(), main)]);
@@ -107,7 +107,7 @@ impl Repository {
         let known = self.remembered().get(branch).cloned();
         let fresh = match known {
             Some(known) => known.refreshed(&self.store, &self.store.session()).await?,
-            None => Snapshot::read(&self.store, &self.store.session(), branch, None).await?,
+            None => Snapshot::read(&self.store, &self.store.session(), branch).await?,
         };
         match &fresh {
             Some(fresh) => self.remembered().insert(branch.clone(), fresh.clone()),
@@ -118,7 +118,8 @@ impl Repository {
 
     /// A branch as it was at a version of its manifest; `None` if that version is gone.
     pub async fn snapshot_at(&self, branch: &Branch, version: Version) -> Result<Option<Snapshot>> {
-        Snapshot::read(&self.store, &self.store.session(), branch, Some(version)).await
+        let at = Some((version, self.recognised));
+        Snapshot::read_at(&self.store, &self.store.session(), branch, at).await
     }
 
     /// A session without memory, for looks at tables. Lance remembers transactions by address and version number, which a

@@ -38,16 +38,26 @@ pub struct Snapshot {
 
 impl Snapshot {
     /// Reads a branch, or `None` if it is not there.
-    pub(super) async fn read(
+    pub(super) async fn read(store: &Store, session: &Arc<Session>, branch: &Branch) -> Result<Option<Self>> {
+        Self::read_at(store, session, branch, None).await
+    }
+
+    /// Reads a branch as it was at a version, or `None` if that version is gone. The graph's first versions came before its
+    /// stamp, yet its history begins there: an older version is read by the format that the graph is known to have.
+    pub(super) async fn read_at(
         store: &Store,
         session: &Arc<Session>,
         branch: &Branch,
-        version: Option<Version>,
+        at: Option<(Version, Recognised)>,
     ) -> Result<Option<Self>> {
         let key =
             Key::parse(&branch_path(MANIFEST, branch)).map_err(|bad| Error::internal(bad.to_string()))?;
+        let version = at.map(|(version, _)| version);
         let Some(dataset) = open(store, session, &key, version).await? else { return Ok(None) };
-        let recognised = look_at(&dataset)?;
+        let recognised = match at {
+            Some((_, known)) => known,
+            None => look_at(&dataset)?,
+        };
         let mut state = ManifestState::default();
         if recognised.dialect != super::Dialect::Directory {
             absorb(&mut state, &dataset, dataset.fragments().to_vec(), branch).await?;
@@ -72,7 +82,7 @@ impl Snapshot {
             return Ok(Some(self.clone()));
         }
         if version_of(&dataset) <= self.version {
-            return Self::read(store, session, &self.branch, None).await;
+            return Self::read(store, session, &self.branch).await;
         }
         let recognised = look_at(&dataset)?;
         let known: HashSet<_> = self.dataset.fragments().iter().map(identity).collect();

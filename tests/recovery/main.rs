@@ -8,8 +8,11 @@
 mod support;
 
 mod back;
+mod cost;
 mod forward;
 mod harness;
+mod plan;
+mod wrecks;
 
 /// Makes one test per dialect of each claim, on disk: `async fn claim(graph: Graph)`.
 macro_rules! on_both_dialects {

@@ -117,3 +117,129 @@ impl Fault for Outage {
         if self.time.slept() < self.length { Err(slow_down()) } else { Ok(()) }
     }
 }
+
+/// Whether a call changes the store.
+pub fn is_write(call: &Call) -> bool {
+    !matches!(call.verb, Verb::Get | Verb::Head | Verb::List)
+}
+
+/// A process that dies: after its `lives`-th write nothing of it reaches the store any more.
+#[derive(Debug)]
+pub struct Dies {
+    lives: usize,
+    written: Mutex<usize>,
+}
+
+impl Dies {
+    /// Does `lives` writes, then none and no read either.
+    pub fn after_writes(lives: usize) -> Self {
+        Self { lives, written: Mutex::default() }
+    }
+
+    /// Whether it lived to do what it wanted.
+    pub fn survived(&self) -> bool {
+        *self.written.lock().unwrap() <= self.lives
+    }
+
+    /// Writes it began.
+    pub fn written(&self) -> usize {
+        *self.written.lock().unwrap()
+    }
+}
+
+#[async_trait]
+impl Fault for Dies {
+    async fn before(&self, call: &Call) -> Result<()> {
+        let mut written = self.written.lock().unwrap();
+        if is_write(call) {
+            *written += 1;
+        }
+        if *written > self.lives { Err(denied()) } else { Ok(()) }
+    }
+}
+
+/// Loses the answer to one write: the store has done it, the process cannot know.
+#[derive(Debug)]
+pub struct LosesAnswer {
+    nth: usize,
+    written: Mutex<usize>,
+}
+
+impl LosesAnswer {
+    /// To the `nth` write, counted from 1.
+    pub fn to_write(nth: usize) -> Self {
+        Self { nth, written: Mutex::default() }
+    }
+
+    /// Whether there was such a write.
+    pub fn happened(&self) -> bool {
+        *self.written.lock().unwrap() >= self.nth
+    }
+}
+
+#[async_trait]
+impl Fault for LosesAnswer {
+    async fn after(&self, call: &Call) -> Result<()> {
+        if !is_write(call) {
+            return Ok(());
+        }
+        let mut written = self.written.lock().unwrap();
+        *written += 1;
+        if *written == self.nth { Err(lost()) } else { Ok(()) }
+    }
+}
+
+/// What happens meanwhile.
+type Event = futures::future::BoxFuture<'static, ()>;
+
+/// Whether a call, by its number, is meant.
+type Choice = Box<dyn Fn(usize, &Call) -> bool + Send + Sync>;
+
+/// Lets something happen just before one call of the process under test: a writer or another recoverer at any moment.
+pub struct Meanwhile {
+    when: Choice,
+    seen: Mutex<usize>,
+    event: Mutex<Option<Event>>,
+}
+
+impl std::fmt::Debug for Meanwhile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Meanwhile")
+    }
+}
+
+impl Meanwhile {
+    /// Before the first call for which `when` holds; it is told how many calls came before.
+    pub fn at(
+        when: impl Fn(usize, &Call) -> bool + Send + Sync + 'static,
+        event: impl Future<Output = ()> + Send + 'static,
+    ) -> Self {
+        Self { when: Box::new(when), seen: Mutex::default(), event: Mutex::new(Some(Box::pin(event))) }
+    }
+
+    /// Before the `nth` call, counted from 0.
+    pub fn before_call(nth: usize, event: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self::at(move |n, _| n == nth, event)
+    }
+
+    /// Whether the moment came.
+    pub fn happened(&self) -> bool {
+        self.event.lock().unwrap().is_none()
+    }
+}
+
+#[async_trait]
+impl Fault for Meanwhile {
+    async fn before(&self, call: &Call) -> Result<()> {
+        let event = {
+            let mut seen = self.seen.lock().unwrap();
+            let now = (self.when)(*seen, call);
+            *seen += 1;
+            if now { self.event.lock().unwrap().take() } else { None }
+        };
+        if let Some(event) = event {
+            event.await;
+        }
+        Ok(())
+    }
+}
