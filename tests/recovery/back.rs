@@ -1,29 +1,180 @@
-//! What is not complete is undone in a window, and nothing that was acknowledged goes with it.
+//! What is not complete is undone in a window: fence record first, rows exactly as the graph shows them, and no way back
+//! for a writer that wakes up late.
 
-use crate::support::graph::{COMPANY, Graph, MAIN, PERSON};
+use crate::support::graph::look::Shown;
+use crate::support::graph::{COMPANY, Graph, KNOWS, MAIN, PERSON, TABLES};
+use crate::wrecks::{self, FEATURE};
 use crate::{claims, on_both_dialects, on_s3};
 use outrigger::model::audit::Verdict;
+use outrigger::passes::recovery::decide::Window;
 use outrigger::passes::report::Outcome;
-use serde_json::json;
+use outrigger::store::Key;
+use serde_json::{Value, json};
 
-on_both_dialects!(a_half_done_commit_waits_for_a_window_and_is_then_undone);
-on_s3!(a_half_done_commit_waits_for_a_window_and_is_then_undone);
+on_both_dialects!(
+    a_half_done_commit_waits_for_a_window_and_is_then_undone,
+    the_fence_record_tells_what_was_undone_and_is_closed,
+    a_table_that_had_not_moved_is_restored_too,
+    every_version_that_was_undone_is_filled,
+    a_commit_on_a_branch_is_undone_on_the_branch,
+    a_commit_staged_before_the_restore_is_refused_after_it,
+    an_overwrite_that_lands_late_is_undone_by_the_fence_record,
+    a_publish_prepared_before_the_undoing_collides,
+    what_another_writer_published_meanwhile_stays,
+    an_undoing_to_a_version_no_longer_shown_is_corrected,
+    a_schedule_may_undo_what_the_store_can_guard,
+);
+on_s3!(
+    a_half_done_commit_waits_for_a_window_and_is_then_undone,
+    every_version_that_was_undone_is_filled,
+    a_publish_prepared_before_the_undoing_collides,
+);
 
 async fn a_half_done_commit_waits_for_a_window_and_is_then_undone(graph: Graph) {
     let before = graph.content(MAIN).await;
-    let operation = graph.sidecar("Load").of(&[PERSON, COMPANY]).write().await;
-    graph.table(PERSON).append(&["eve"]).await;
+    let operation = wrecks::half_done(&graph).await;
 
     let wreck = graph.picture().await;
     let told = graph.recover_beside_writers().await;
     assert_eq!(told.ended(&operation), (Verdict::RollBack, Outcome::Waits));
+    assert!(told.of(&operation).reason.contains("once --exclusive"), "{:?}", told.of(&operation));
     assert!(graph.picture().await == wreck, "without a window nothing is written");
 
     graph.recovers_by(Verdict::RollBack).await;
     assert_eq!(graph.content(MAIN).await, before, "row by row");
-    assert_eq!(graph.controls().await, [format!("{operation}.fence"), format!("{operation}.fence.closed")]);
 
-    let [line] = &graph.audit().await[..] else { panic!() };
+    let [line] = &graph.audit().await[..] else { panic!("one operation, one line") };
     assert_eq!((line.kind.as_str(), &line.operation), ("RolledBack", &operation));
-    assert_eq!(line.outcomes, json!([{"table_key": PERSON, "from_version": 2, "to_version": 1}]));
+    let undone = |table: &str| json!({"table_key": table, "from_version": 2, "to_version": 1});
+    assert_eq!(
+        line.outcomes,
+        json!([undone(PERSON), undone(KNOWS)]),
+        "a table that had not moved is not listed"
+    );
+    assert_eq!(graph.history_head(MAIN).await.unwrap().id, line.commit);
+}
+
+async fn the_fence_record_tells_what_was_undone_and_is_closed(graph: Graph) {
+    let operation = wrecks::half_done(&graph).await;
+    let sidecar = graph.place.get(&Graph::sidecar_key(&operation)).await.unwrap().unwrap().bytes;
+    graph.recovers_by(Verdict::RollBack).await;
+
+    assert_eq!(graph.controls().await, [format!("{operation}.fence"), format!("{operation}.fence.closed")]);
+    let record = Key::parse(&format!("__recovery/{operation}.fence")).unwrap();
+    let record = graph.place.get(&record).await.unwrap().unwrap().bytes;
+    let record: Value = serde_json::from_slice(&record).unwrap();
+    assert_eq!(record["operation"], operation.as_str());
+    assert_eq!(record["sidecar"].as_str().unwrap().as_bytes(), sidecar);
+    let seen =
+        |table: &str, head: u64| json!({"table": table, "branch": null, "seen_head": head, "restore_to": 1});
+    assert_eq!(record["tables"], json!([seen(PERSON, 2), seen(COMPANY, 1), seen(KNOWS, 2)]));
+}
+
+async fn a_table_that_had_not_moved_is_restored_too(graph: Graph) {
+    wrecks::half_done(&graph).await;
+    graph.recovers_by(Verdict::RollBack).await;
+    let shown = |version| Shown { version, branch: None, row_count: 2 };
+    let expected = [(KNOWS, shown(3)), (COMPANY, shown(2)), (PERSON, shown(3))];
+    assert_eq!(graph.shown(MAIN).await, expected.map(|(table, shown)| (table.to_owned(), shown)).into());
+    for table in TABLES {
+        assert_eq!(graph.table(table).head().await, graph.pin(MAIN, table).await, "{table}");
+    }
+}
+
+async fn every_version_that_was_undone_is_filled(graph: Graph) {
+    let operation = graph.sidecar("Load").of(&[PERSON, COMPANY]).write().await;
+    graph.table(PERSON).append(&["eve"]).await;
+    graph.table(PERSON).index().await;
+    graph.table(PERSON).index().await;
+    graph.recovers_by(Verdict::RollBack).await;
+
+    let versions = graph.ids_of(MAIN, "table_version").await;
+    let of_person: Vec<_> = versions.iter().filter_map(|id| id.strip_prefix("node:Person$")).collect();
+    assert_eq!(of_person, (1..=5).map(|version| format!("{version:020}")).collect::<Vec<_>>());
+    assert_eq!(graph.pin(MAIN, PERSON).await, 5);
+    assert_eq!(graph.markers(MAIN).await, [operation]);
+}
+
+async fn a_commit_on_a_branch_is_undone_on_the_branch(graph: Graph) {
+    let main = (graph.content(MAIN).await, graph.history(MAIN).await);
+    let operation = wrecks::half_done_on_a_branch(&graph).await;
+    let before = graph.content(FEATURE).await;
+    graph.recovers_by(Verdict::RollBack).await;
+    assert_eq!(graph.content(FEATURE).await, before);
+    assert_eq!((graph.content(MAIN).await, graph.history(MAIN).await), main);
+    let shown = graph.shown(FEATURE).await;
+    assert_eq!((shown[PERSON].version, shown[PERSON].branch.as_deref()), (4, Some(FEATURE)));
+    assert_eq!(graph.markers(FEATURE).await, [operation]);
+}
+
+async fn a_commit_staged_before_the_restore_is_refused_after_it(graph: Graph) {
+    wrecks::half_done(&graph).await;
+    // The writer is about to commit the third table, which has not moved; it may do so in any of these ways.
+    let company = graph.table(COMPANY);
+    let late = [
+        company.stage_append(&["late"]).await,
+        company.stage_upsert(&["one", "late"]).await,
+        company.stage_delete("one").await,
+        company.stage_index().await,
+    ];
+    let moved = [graph.table(PERSON).stage_append(&["late"]).await, graph.table(PERSON).stage_index().await];
+    graph.recovers_by(Verdict::RollBack).await;
+    let content = graph.content(MAIN).await;
+    for staged in late.into_iter().chain(moved) {
+        staged.commit().await.unwrap_err();
+    }
+    assert_eq!(graph.content(MAIN).await, content);
+    graph.is_settled().await;
+}
+
+/// The one commit that Lance lets through: the closed record says whose it is.
+async fn an_overwrite_that_lands_late_is_undone_by_the_fence_record(graph: Graph) {
+    let operation = wrecks::half_done(&graph).await;
+    let late = graph.table(COMPANY).stage_overwrite(&["late"]).await;
+    graph.recovers_by(Verdict::RollBack).await;
+    let content = graph.content(MAIN).await;
+    assert_eq!(late.commit().await.unwrap(), 3, "behind the restore");
+
+    let told = graph.recover().await;
+    let scope = told.only();
+    assert_eq!((scope.verdict, scope.outcome), (Verdict::RollBack, Outcome::Done), "{scope:?}");
+    assert!(scope.reason.contains(&operation), "{scope:?}");
+    assert_eq!(graph.content(MAIN).await, content);
+    assert_eq!(graph.rows_at(COMPANY, MAIN, graph.table(COMPANY).head().await).await, content[COMPANY]);
+    graph.is_settled().await;
+}
+
+/// Even one that was prepared when only the pins were known: its rows, or rows that it must change, are ours now.
+async fn a_publish_prepared_before_the_undoing_collides(graph: Graph) {
+    wrecks::half_done(&graph).await;
+    let late = graph.stage_publish(MAIN, &[(PERSON, 2), (KNOWS, 2)]).await;
+    graph.recovers_by(Verdict::RollBack).await;
+    let shown = graph.shown(MAIN).await;
+    late.commit().await.unwrap_err();
+    assert_eq!(graph.shown(MAIN).await, shown);
+    graph.is_settled().await;
+}
+
+/// E ≠ P: the row that was acknowledged in between is part of what is restored.
+async fn what_another_writer_published_meanwhile_stays(graph: Graph) {
+    wrecks::overtaken(&graph).await;
+    let before = graph.content(MAIN).await;
+    assert!(before[PERSON].iter().any(|row| row.starts_with("foreign")));
+    graph.recovers_by(Verdict::RollBack).await;
+    assert_eq!(graph.content(MAIN).await, before);
+    assert_eq!((graph.pin(MAIN, PERSON).await, graph.table(PERSON).head().await), (4, 4));
+}
+
+async fn an_undoing_to_a_version_no_longer_shown_is_corrected(graph: Graph) {
+    wrecks::stale_undo(&graph).await;
+    let before = graph.content(MAIN).await;
+    graph.recovers_by(Verdict::RollBack).await;
+    assert_eq!(graph.content(MAIN).await, before, "to what is shown now, not to what the undoing believed");
+    assert_eq!((graph.pin(MAIN, PERSON).await, graph.table(PERSON).head().await), (5, 5));
+}
+
+async fn a_schedule_may_undo_what_the_store_can_guard(graph: Graph) {
+    let operation = wrecks::half_done(&graph).await;
+    let told = graph.recoverer().in_window(Window::Schedule).run().await.unwrap();
+    assert_eq!(told.ended(&operation), (Verdict::RollBack, Outcome::Done));
 }

@@ -11,7 +11,9 @@ mod back;
 mod cost;
 mod forward;
 mod harness;
+mod maintenance;
 mod plan;
+mod settled;
 mod wrecks;
 
 /// Makes one test per dialect of each claim, on disk: `async fn claim(graph: Graph)`.

@@ -83,6 +83,14 @@ pub async fn on_disk(parts: StoreParts) -> TestStore {
     open(uri, StoreSettings::default(), parts, Some(dir)).await
 }
 
+/// The same without flushing to the medium: these tests crash programs, not hosts.
+pub async fn on_disk_unflushed() -> TestStore {
+    let dir = tempfile::tempdir().unwrap();
+    let uri = RepoUri::parse(dir.path().join("graph").to_str().unwrap()).unwrap();
+    let settings = StoreSettings { flush: false, ..StoreSettings::default() };
+    open(uri, settings, StoreParts::real(), Some(dir)).await
+}
+
 /// A store in memory.
 pub async fn in_memory(parts: StoreParts) -> TestStore {
     open(RepoUri::memory("graph"), StoreSettings::default(), parts, None).await

@@ -55,7 +55,7 @@ pub struct Graph {
 impl Graph {
     /// A fresh graph on disk: three tables at version 1, each with two rows.
     pub async fn on_disk(dialect: Dialect) -> Self {
-        Self::in_place(repos::on_disk(StoreParts::real()).await, dialect).await
+        Self::in_place(repos::on_disk_unflushed().await, dialect).await
     }
 
     /// The same on a real S3 server.

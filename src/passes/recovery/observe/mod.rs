@@ -155,7 +155,8 @@ async fn read_sidecars(repo: &Repository, found: &mut Found, listed: Vec<(Operat
                 let file = ClaimFile {
                     key: object.meta.key,
                     etag: object.meta.etag,
-                    stored_at: object.meta.last_modified,
+                    // As listed, like the branches' records that it is compared with: a GET tells whole seconds only.
+                    stored_at: meta.last_modified,
                     text: String::from_utf8_lossy(&object.bytes).into_owned(),
                 };
                 found.intents.push(Intent {
