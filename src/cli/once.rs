@@ -22,6 +22,9 @@ pub(super) struct Args {
     /// How long a crash record and its tables must have stood still before they are touched.
     #[arg(long, default_value = "5m", value_parser = duration, value_name = "DURATION")]
     grace: Duration,
+    /// How long a crash record whose tables never moved must have stood still, outside of a window.
+    #[arg(long, default_value = "1h", value_parser = duration, value_name = "DURATION")]
+    idle_grace: Duration,
     /// Run this pass; may be given more than once. Without it: recovery.
     #[arg(long = "pass", value_name = "NAME")]
     passes: Vec<String>,
@@ -44,7 +47,7 @@ pub(super) async fn run(args: Args, dry: bool) -> Result<Exit> {
     let uri = args.target.uri()?;
     let repo = app::open(&uri).await?;
     let window = args.exclusive.then_some(Window::Exclusive);
-    let policy = Policy { grace: args.grace, window, ..Policy::default() };
+    let policy = Policy { grace: args.grace, idle_grace: args.idle_grace, window };
     let report = recovery::run::run(&repo, &app::one_shot(policy, dry)).await?;
     let exit = report.exit();
     let ran = Ran {

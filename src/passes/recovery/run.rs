@@ -47,7 +47,9 @@ pub async fn run(repo: &Repository, run: &Arc<Run>) -> Result<PassReport> {
     while let Some(more) = work.next().await {
         scopes.extend(more);
     }
-    scopes.extend(unclaimed(repo, run).await?);
+    // What was settled above is told even if the rest cannot be looked at.
+    let rest = unclaimed(repo, run).await;
+    scopes.extend(rest.unwrap_or_else(|error| vec![failed_scope("drift and leftovers".into(), &error)]));
     Ok(PassReport { pass: "recovery".into(), scopes })
 }
 
@@ -93,6 +95,11 @@ async fn unclaimed(repo: &Repository, run: &Run) -> Result<Vec<ScopeReport>> {
         scopes.push(carry_out(repo, run, "schema".into(), &decision, &snapshots).await);
     }
     Ok(scopes)
+}
+
+fn failed_scope(scope: String, error: &Error) -> ScopeReport {
+    let reason = error.chain();
+    ScopeReport { scope, verdict: Verdict::Hold, outcome: Outcome::Failed, reason, tables: Vec::new() }
 }
 
 fn held_scope(scope: String, reason: String) -> ScopeReport {
@@ -159,15 +166,7 @@ async fn isolated(
 ) -> Vec<ScopeReport> {
     let scope = name(intents.iter().map(|intent| intent.sidecar.operation.as_str()));
     let task = tokio::spawn(async move { settle(&repo, &found, intents, &run).await });
-    let failed = |error: Error| {
-        vec![ScopeReport {
-            scope,
-            verdict: Verdict::Hold,
-            outcome: Outcome::Failed,
-            reason: error.chain(),
-            tables: Vec::new(),
-        }]
-    };
+    let failed = |error: Error| vec![failed_scope(scope, &error)];
     match task.await {
         Ok(Ok(reports)) => reports,
         Ok(Err(error)) => failed(error),
@@ -263,7 +262,7 @@ fn report(decision: &Decision, outcome: Outcome, more: Option<&str>) -> ScopeRep
         }
         (Outcome::Waits, Timing::Grace { left: None }) => "; waits for its grace, the store gives no time".into(),
         (Outcome::Waits, Timing::Window) => {
-            "; waits for a window: run `outrigger once --exclusive` while no writer is active, or `outrigger window open`".into()
+            "; waits for a window: run `outrigger once --exclusive` while no writer is active".into()
         }
         (Outcome::Waits, Timing::ManualWindow) => {
             "; waits for a window that a person opens: `outrigger once --exclusive` while no writer is active".into()

@@ -127,8 +127,7 @@ impl Quiet<'_> {
         component: &Component,
     ) -> Result<Option<Duration>> {
         let Some(now) = repo.store().now() else { return Ok(None) };
-        let Some(file) = &intent.file else { return Ok(Some(Duration::ZERO)) };
-        let mut youngest = file.stored_at;
+        let mut youngest = intent.stored_at;
         if now.since(youngest) >= self.grace && !self.grace.is_zero() {
             for pin in &intent.sidecar.pins {
                 let Some(TableSeen::Present(lineage)) = component.lineage_of(pin) else { continue };
