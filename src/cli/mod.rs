@@ -2,6 +2,8 @@
 
 mod audit;
 mod check_config;
+mod commits;
+mod demo;
 mod once;
 mod output;
 mod repair;
@@ -52,6 +54,10 @@ enum Command {
     Repair(repair::Args),
     /// Show what recoveries did.
     Audit(audit::Args),
+    /// Show the graph's history of commits.
+    Commits(commits::Args),
+    /// Mend two small graphs that a real engine was killed on.
+    Demo(demo::Args),
     /// Check a configuration: effective settings, their origin, next runs of each schedule.
     CheckConfig(check_config::Args),
 }
@@ -99,6 +105,8 @@ pub async fn main() -> u8 {
         Command::Sidecars(args) => sidecars::run(args).await,
         Command::Repair(args) => repair::run(args).await,
         Command::Audit(args) => audit::run(args).await,
+        Command::Commits(args) => commits::run(args).await,
+        Command::Demo(args) => demo::run(args).await,
         Command::CheckConfig(args) => check_config::run(args).await,
     };
     match ended {

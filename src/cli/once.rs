@@ -5,7 +5,7 @@ use crate::app;
 use crate::error::{Error, Result};
 use crate::passes::recovery;
 use crate::passes::recovery::decide::{Policy, Window};
-use crate::passes::report::{Exit, PassReport};
+use crate::passes::report::{Exit, PassReport, ScopeReport};
 use crate::repo::Repository;
 use crate::store::Requests;
 use serde::Serialize;
@@ -22,6 +22,9 @@ pub(super) struct Args {
     /// How long a crash record and its tables must have stood still before they are touched.
     #[arg(long, default_value = "5m", value_parser = duration, value_name = "DURATION")]
     grace: Duration,
+    /// How long a crash record whose tables never moved must have stood still, outside of a window.
+    #[arg(long, default_value = "1h", value_parser = duration, value_name = "DURATION")]
+    idle_grace: Duration,
     /// Run this pass; may be given more than once. Without it: recovery.
     #[arg(long = "pass", value_name = "NAME")]
     passes: Vec<String>,
@@ -44,7 +47,7 @@ pub(super) async fn run(args: Args, dry: bool) -> Result<Exit> {
     let uri = args.target.uri()?;
     let repo = app::open(&uri).await?;
     let window = args.exclusive.then_some(Window::Exclusive);
-    let policy = Policy { grace: args.grace, window, ..Policy::default() };
+    let policy = Policy { grace: args.grace, idle_grace: args.idle_grace, window };
     let report = recovery::run::run(&repo, &app::one_shot(policy, dry)).await?;
     let exit = report.exit();
     let ran = Ran {
@@ -62,25 +65,25 @@ pub(super) async fn run(args: Args, dry: bool) -> Result<Exit> {
 }
 
 fn print(ran: &Ran, repo: &Repository) {
-    let scopes: Vec<_> = ran.passes.iter().flat_map(|pass| &pass.scopes).collect();
-    if scopes.is_empty() {
+    if ran.passes.iter().all(|pass| pass.scopes.is_empty()) {
         output::line(&format!("{}: nothing to recover", repo.store().uri()));
-        return;
+    } else {
+        ran.passes.iter().for_each(print_scopes);
     }
-    let rows: Vec<Vec<String>> = scopes
-        .iter()
-        .map(|scope| {
-            let outcome = format!("{:?}", scope.outcome).to_lowercase();
-            vec![scope.scope.clone(), scope.verdict.as_str().into(), outcome, scope.reason.clone()]
-        })
-        .collect();
+}
+
+/// A pass's scopes for people, each with the tables it moves.
+pub(super) fn print_scopes(pass: &PassReport) {
+    let row = |scope: &ScopeReport| {
+        let outcome = format!("{:?}", scope.outcome).to_lowercase();
+        vec![scope.scope.clone(), scope.verdict.as_str().into(), outcome, scope.reason.clone()]
+    };
+    let rows: Vec<Vec<String>> = pass.scopes.iter().map(row).collect();
     output::table(&["SCOPE", "VERDICT", "OUTCOME", "REASON"], &rows);
-    for scope in scopes {
+    for scope in &pass.scopes {
         for table in &scope.tables {
-            output::line(&format!(
-                "  {} {} on {}: {} → {}",
-                scope.scope, table.key, table.branch, table.from, table.to
-            ));
+            let move_of = format!("{} on {}: {} → {}", table.key, table.branch, table.from, table.to);
+            output::line(&format!("  {} {}", scope.scope, output::visible(&move_of)));
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The only file that prints.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "the file that prints")]
+#![expect(clippy::disallowed_macros, reason = "the file that prints")]
 
 /// A line of a result.
 pub(super) fn line(text: &str) {

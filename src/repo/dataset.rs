@@ -73,7 +73,7 @@ pub(super) async fn commit_next(
     transaction.transaction_properties =
         Some(Arc::new(HashMap::from([(OPERATION_PROPERTY.to_owned(), operation.to_owned())])));
     let mut commit = CommitBuilder::new(Arc::new(dataset.clone()))
-        .with_commit_handler(Fence::new(inner, only))
+        .with_commit_handler(Fence::around(inner, only))
         .with_skip_auto_cleanup(true)
         .with_max_retries(1);
     if let Some(rows) = affected_rows {

@@ -27,7 +27,7 @@ pub(super) struct Fence {
 
 impl Fence {
     /// Lets only a commit of version `only` pass.
-    pub(super) fn new(inner: Arc<dyn CommitHandler>, only: u64) -> Arc<dyn CommitHandler> {
+    pub(super) fn around(inner: Arc<dyn CommitHandler>, only: u64) -> Arc<dyn CommitHandler> {
         Arc::new(Self { inner, only })
     }
 }

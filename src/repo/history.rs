@@ -82,6 +82,8 @@ pub struct CommitRecord<'a> {
     pub branch: &'a Branch,
     /// The manifest version that the publish made.
     pub manifest_version: Version,
+    /// Who is recorded as its author.
+    pub actor: &'a str,
     /// Merges: the head of the merged branch.
     pub merged_parent: Option<&'a str>,
     /// From the marker.
@@ -265,7 +267,7 @@ impl CommitRecord<'_> {
     fn actor_cells(&self) -> [(&'static str, Cell); 3] {
         [
             ("graph_commit_id", text(Some(self.id))),
-            ("actor_id", text(Some(RECOVERY_ACTOR))),
+            ("actor_id", text(Some(self.actor))),
             ("created_at", Cell::Micros(self.created_at)),
         ]
     }

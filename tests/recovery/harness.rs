@@ -80,6 +80,7 @@ impl Graph {
     }
 }
 
+#[allow(dead_code, reason = "one word for each way to run, whether or not a test needs it today")]
 impl Recoverer<'_> {
     pub fn without_window(mut self) -> Self {
         self.policy.window = None;

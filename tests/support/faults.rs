@@ -192,9 +192,12 @@ impl Fault for LosesAnswer {
 /// What happens meanwhile.
 type Event = futures::future::BoxFuture<'static, ()>;
 
+/// Whether a call, by its number, is meant.
+type Choice = Box<dyn Fn(usize, &Call) -> bool + Send + Sync>;
+
 /// Lets something happen just before one call of the process under test: a writer or another recoverer at any moment.
 pub struct Meanwhile {
-    when: Box<dyn Fn(usize, &Call) -> bool + Send + Sync>,
+    when: Choice,
     seen: Mutex<usize>,
     event: Mutex<Option<Event>>,
 }

@@ -33,7 +33,14 @@ pub async fn quarantine(repo: &Repository, stem: &str, reason: &str, handles: &d
     let found = found.ok_or_else(|| {
         Error::missing(format!("no crash record {}; see `outrigger sidecars list`", original.key()))
     })?;
-    create(repo, &aside.key(), found.bytes.clone()).await?;
+    match store.create(&aside.key(), found.bytes.clone()).await? {
+        Written::Committed { .. } => {}
+        Written::Conflict => {
+            let taken = format!("{} holds another record; both are left alone", aside.key());
+            return Err(Error::moved(taken));
+        }
+        Written::Unknown { error } => return Err(error),
+    }
     if let ControlObject::Sidecar(operation) = original.clone() {
         let note = Note {
             format: FENCE_FORMAT,

@@ -75,9 +75,7 @@ pub async fn lock(repo: &Repository) -> Result<Option<Proposal>> {
     if !found.is_locked() {
         return Ok(None);
     }
-    if !found.staged.is_empty()
-        || found.intents.iter().any(|intent| intent.sidecar.pins.is_empty() || is_schema(intent))
-    {
+    if !found.staged.is_empty() || found.intents.iter().any(is_schema) {
         return Err(Error::invalid(
             "a schema change left more than its lock: `outrigger once --exclusive` settles it, and takes the lock with it",
         ));

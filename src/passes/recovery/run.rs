@@ -15,7 +15,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How often a component is looked at anew within one activation when something moves under it.
+/// How often a component is looked at anew within one activation when something moves under it. Looks that settled
+/// something do not count: of those there are as many as operations at most.
 const LOOKS: usize = 4;
 
 /// What an activation is run with.
@@ -47,7 +48,9 @@ pub async fn run(repo: &Repository, run: &Arc<Run>) -> Result<PassReport> {
     while let Some(more) = work.next().await {
         scopes.extend(more);
     }
-    scopes.extend(unclaimed(repo, run).await?);
+    // What was settled above is told even if the rest cannot be looked at.
+    let rest = unclaimed(repo, run).await;
+    scopes.extend(rest.unwrap_or_else(|error| vec![failed_scope("drift and leftovers".into(), &error)]));
     Ok(PassReport { pass: "recovery".into(), scopes })
 }
 
@@ -93,6 +96,11 @@ async fn unclaimed(repo: &Repository, run: &Run) -> Result<Vec<ScopeReport>> {
         scopes.push(carry_out(repo, run, "schema".into(), &decision, &snapshots).await);
     }
     Ok(scopes)
+}
+
+fn failed_scope(scope: String, error: &Error) -> ScopeReport {
+    let reason = error.chain();
+    ScopeReport { scope, verdict: Verdict::Hold, outcome: Outcome::Failed, reason, tables: Vec::new() }
 }
 
 fn held_scope(scope: String, reason: String) -> ScopeReport {
@@ -159,15 +167,7 @@ async fn isolated(
 ) -> Vec<ScopeReport> {
     let scope = name(intents.iter().map(|intent| intent.sidecar.operation.as_str()));
     let task = tokio::spawn(async move { settle(&repo, &found, intents, &run).await });
-    let failed = |error: Error| {
-        vec![ScopeReport {
-            scope,
-            verdict: Verdict::Hold,
-            outcome: Outcome::Failed,
-            reason: error.chain(),
-            tables: Vec::new(),
-        }]
-    };
+    let failed = |error: Error| vec![failed_scope(scope, &error)];
     match task.await {
         Ok(Ok(reports)) => reports,
         Ok(Err(error)) => failed(error),
@@ -188,7 +188,9 @@ async fn settle(
     let mut reports = Vec::new();
     let mut intents = intents;
     let mut moved = None;
-    for _ in 0..LOOKS {
+    let mut lost = 0;
+    while lost < LOOKS {
+        lost += 1;
         let quiet = Quiet { memory: &run.grace, grace: run.policy.grace, uptime: (run.uptime)() };
         let seen = component(repo, found, intents.clone(), &quiet).await?;
         let decisions = decide(&seen.component, &run.policy);
@@ -208,6 +210,7 @@ async fn settle(
                     tracing::info!(verdict = decision.verdict.as_str(), operations = ?decision.operations, reason = %decision.reason, "settled");
                     reports.push(report(&decision, Outcome::Done, None));
                     intents.retain(|intent| !settled(intent));
+                    lost = 0;
                 }
                 Acted::LookAgain(why) => {
                     tracing::info!(operations = ?decision.operations, %why, "something moved: looking again");
@@ -263,7 +266,7 @@ fn report(decision: &Decision, outcome: Outcome, more: Option<&str>) -> ScopeRep
         }
         (Outcome::Waits, Timing::Grace { left: None }) => "; waits for its grace, the store gives no time".into(),
         (Outcome::Waits, Timing::Window) => {
-            "; waits for a window: run `outrigger once --exclusive` while no writer is active, or `outrigger window open`".into()
+            "; waits for a window: run `outrigger once --exclusive` while no writer is active".into()
         }
         (Outcome::Waits, Timing::ManualWindow) => {
             "; waits for a window that a person opens: `outrigger once --exclusive` while no writer is active".into()

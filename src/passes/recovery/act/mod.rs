@@ -7,6 +7,7 @@
 //! |---|---|---|
 //! | 1 | fence record, create-only | an armed record beside its sidecar: the same judgement again |
 //! | 2 | sidecar looked at again; gone: record closed, stop | a settled operation |
+//! | 2a | schema changes and version-1 merges: sidecar deleted, for engines would roll it forward | an armed record in its place |
 //! | 3 | restores, each on exactly the head that was judged | *already undone*: published without a window |
 //! | 4 | publish: pins, fillers, marker | the marker: *finish* |
 //! | 5 | commit and actor rows (graph-v3), audit row, each exactly once | the marker: *finish*, finds them |
@@ -24,7 +25,7 @@ use crate::error::{Error, Kind, Result};
 use crate::model::audit::{RecoveryKind, Verdict};
 use crate::model::manifest::{CommitIntent, Marker};
 use crate::model::{Branch, OperationId, Timestamp, Version};
-use crate::repo::history::{Audit, CommitRecord};
+use crate::repo::history::{Audit, CommitRecord, RECOVERY_ACTOR};
 use crate::repo::tables::Restored;
 use crate::repo::{Dialect, Repository, Snapshot};
 use crate::store::ControlObject;
@@ -207,6 +208,7 @@ impl Act<'_> {
                     id: &commit.id,
                     branch: &self.decision.branch,
                     manifest_version: version,
+                    actor: commit.actor.as_deref().unwrap_or(RECOVERY_ACTOR),
                     merged_parent: None,
                     created_at: commit.created_at.as_micros(),
                 };
@@ -233,6 +235,7 @@ impl Act<'_> {
                 id: &marker.graph_commit_id,
                 branch: on,
                 manifest_version: marker.manifest_version,
+                actor: RECOVERY_ACTOR,
                 merged_parent: marker.merged_parent.as_deref(),
                 created_at: marker.created_at,
             };

@@ -166,7 +166,9 @@ fn settle(
 ) {
     let sidecar = &intent.sidecar;
     let created_at = Timestamp(handles.now().0 + Duration::from_micros(nth as u64));
-    let merged_parent = sidecar.merge_source.clone().filter(|_| decision.verdict == Verdict::RollForward);
+    // On graph-v3 the engine removes a merge's sidecar before it writes the merge commit: ours stands in for it.
+    let merged = matches!(decision.verdict, Verdict::RollForward | Verdict::AlreadyPublished);
+    let merged_parent = sidecar.merge_source.clone().filter(|_| merged);
     let id = handles.ulid();
     publish.commits.push(CommitIntent {
         id: id.clone(),

@@ -1,7 +1,7 @@
 //! What follows the publish of a schema change: contract files, datasets of tables that never came to be, the lock.
 //!
-//! None of these acts has a condition that the store could check, so all of them run under a window that a person opened
-//! (going forward without a lock: the promotion alone, which repeats to the same end). Each is repeatable.
+//! None of these acts has a condition that the store could check, so all of them run under a window that a person opened.
+//! Each is repeatable.
 
 use super::Handles;
 use crate::error::Result;

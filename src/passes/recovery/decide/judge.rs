@@ -285,7 +285,10 @@ fn first_reason(pins: &[Placed]) -> String {
     stated.unwrap_or_else(|| {
         let idle = pins.iter().filter(|placed| placed.is_idle());
         let idle: Vec<_> = idle.map(|placed| placed.pin.table.to_string()).collect();
-        format!("only some tables moved: {}; not {}", tails(pins), idle.join(", "))
+        match idle.is_empty() {
+            true => format!("its tables are undone in part: {}", tails(pins)),
+            false => format!("only some tables moved: {}; not {}", tails(pins), idle.join(", ")),
+        }
     })
 }
 

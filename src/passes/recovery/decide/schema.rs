@@ -1,7 +1,7 @@
 //! A schema change: complete only if its tables, its new datasets and its three contract files are all of one schema.
 
 use super::super::observation::{Claim, ContractFile, SchemaSeen};
-use super::judge::{Placed, restore, show_head, tails};
+use super::judge::{Placed, restore, show_head};
 use super::standing::Standing;
 use super::timing::manual_timing;
 use super::{Decision, Judgement, Policy, Timing};
@@ -134,9 +134,9 @@ pub(super) fn judge(claim: &Claim, pins: &[Placed], seen: &SchemaSeen) -> Judgem
 fn forward(claim: &Claim, pins: &[Placed], seen: &SchemaSeen) -> Judgement {
     let created = claim.sidecar.registrations.len();
     let dropped = claim.sidecar.tombstones.len();
+    let rewritten = pins.len();
     let reason = format!(
-        "the schema change is complete: {}; {created} tables created, {dropped} dropped",
-        tails(pins)
+        "the schema change is complete: {rewritten} tables rewritten, {created} created, {dropped} dropped"
     );
     Judgement {
         schema: Some(SchemaWork::finishing(seen)),

@@ -33,11 +33,19 @@ struct Watched {
     looked_at_indexes: bool,
 }
 
+/// A drifted table's tail at the first sight of it.
+#[derive(Debug, Clone)]
+struct WatchedTail {
+    transactions: Vec<String>,
+    age_then: Option<Duration>,
+    seen_at: Duration,
+}
+
 /// Memory of one repository's waits.
 #[derive(Debug, Default)]
 pub struct Grace {
     watched: Mutex<BTreeMap<OperationId, Watched>>,
-    tails: Mutex<BTreeMap<TableRef, (Vec<String>, Option<Duration>, Duration)>>,
+    tails: Mutex<BTreeMap<TableRef, WatchedTail>>,
 }
 
 /// The wait of one look.
@@ -86,27 +94,29 @@ impl Quiet<'_> {
         at: &TableRef,
         lineage: &Lineage,
     ) -> Result<Option<Duration>> {
-        let tail: Vec<String> = lineage.tail().iter().map(|step| step.transaction.clone()).collect();
-        let known = self.memory.tails.lock().unwrap_or_else(PoisonError::into_inner).get(at).cloned();
-        let (age, seen_at) = match known {
-            Some((same, age, seen_at)) if same == tail => (age, seen_at),
+        let transactions: Vec<String> = lineage.tail().iter().map(|step| step.transaction.clone()).collect();
+        let known = self.memory.tails().get(at).cloned();
+        let watched = match known {
+            Some(known) if known.transactions == transactions => known,
             _ => {
-                let now = repo.store().now();
                 let stored =
                     if self.grace.is_zero() { None } else { head_stored_at(repo, at, lineage.head).await? };
-                (now.zip(stored).map(|(now, stored)| now.since(stored)), self.uptime)
+                let age_then = repo.store().now().zip(stored).map(|(now, stored)| now.since(stored));
+                WatchedTail { transactions, age_then, seen_at: self.uptime }
             }
         };
-        let mut tails = self.memory.tails.lock().unwrap_or_else(PoisonError::into_inner);
-        tails.insert(at.clone(), (tail, age, seen_at));
-        let since = self.uptime.saturating_sub(seen_at);
-        Ok(age.map(|age| age + since).or((!since.is_zero()).then_some(since)))
+        self.memory.tails().insert(at.clone(), watched.clone());
+        Ok(self.since(watched.age_then, watched.seen_at))
     }
 
     fn waited(&self, watched: &Watched) -> Option<Duration> {
-        let since = self.uptime.saturating_sub(watched.seen_at);
-        // Without an age from the store the wait starts at the first sight, and counts only once it is a second look.
-        watched.age_then.map(|age| age + since).or((!since.is_zero()).then_some(since))
+        self.since(watched.age_then, watched.seen_at)
+    }
+
+    /// Without an age from the store the wait starts at the first sight, and counts only once it is a second look.
+    fn since(&self, age_then: Option<Duration>, seen_at: Duration) -> Option<Duration> {
+        let since = self.uptime.saturating_sub(seen_at);
+        age_then.map(|age| age + since).or((!since.is_zero()).then_some(since))
     }
 
     /// Age of the youngest piece of evidence by the store's clock. A time in the store's future counts as age zero.
@@ -117,8 +127,7 @@ impl Quiet<'_> {
         component: &Component,
     ) -> Result<Option<Duration>> {
         let Some(now) = repo.store().now() else { return Ok(None) };
-        let Some(file) = &intent.file else { return Ok(Some(Duration::ZERO)) };
-        let mut youngest = file.stored_at;
+        let mut youngest = intent.stored_at;
         if now.since(youngest) >= self.grace && !self.grace.is_zero() {
             for pin in &intent.sidecar.pins {
                 let Some(TableSeen::Present(lineage)) = component.lineage_of(pin) else { continue };
@@ -135,6 +144,10 @@ impl Quiet<'_> {
 impl Grace {
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<OperationId, Watched>> {
         self.watched.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tails(&self) -> std::sync::MutexGuard<'_, BTreeMap<TableRef, WatchedTail>> {
+        self.tails.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Forgets operations that are settled.

@@ -90,7 +90,7 @@ async fn complete(
             continue;
         }
         let shown = target.state.entry(table);
-        if same(shown, Some(wanted)) {
+        if same(shown, Some(wanted)) || shows_fork_of(repo, target, table, shown, wanted).await? {
             continue;
         }
         let Some(shown) = shown.filter(|shown| same(Some(shown), base.get(table))) else {
@@ -115,6 +115,19 @@ async fn complete(
         }
     }
     Ok(MergeSeen::Completable(switches))
+}
+
+/// Whether the target shows its own fork of exactly the wanted version: the merge was published.
+async fn shows_fork_of(
+    repo: &Repository,
+    target: &Snapshot,
+    table: &TableKey,
+    shown: Option<&Entry>,
+    wanted: &Entry,
+) -> Result<bool> {
+    let own = |shown: &&Entry| shown.branch == target.branch && shown.version == wanted.version;
+    let own = shown.filter(own).is_some() && !target.branch.is_main();
+    Ok(own && takeover(repo, target, table, wanted).await? == Some(target.branch.clone()))
 }
 
 /// The Lance branch on which the target would show the source's version: main's own, or a fork that the merge made of it.

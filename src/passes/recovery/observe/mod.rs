@@ -66,6 +66,8 @@ pub struct Found {
     pub staged: Vec<ContractFile>,
     /// When the youngest of them was stored.
     pub staged_at: Option<StoreTime>,
+    /// Operations whose sidecars a person took aside: their tables are that person's business.
+    pub quarantined: BTreeSet<OperationId>,
     /// Other control objects, by name: leases, windows, quarantined sidecars.
     pub others: Vec<Meta>,
 }
@@ -79,6 +81,8 @@ pub struct Intent {
     pub origin: Origin,
     /// The writer's own file, if it is still there.
     pub file: Option<ClaimFile>,
+    /// When the store took the sidecar or, if that is gone, its fence record.
+    pub stored_at: StoreTime,
     /// Whether an armed fence record of it exists.
     pub fenced: bool,
 }
@@ -122,6 +126,10 @@ pub async fn find(repo: &Repository) -> Result<Found> {
             ControlObject::FenceClosed(operation) => {
                 found.closed_fences.insert(operation);
             }
+            ControlObject::Quarantined(ref stem) => {
+                found.quarantined.extend(OperationId::parse(stem.as_str()));
+                found.others.push(meta);
+            }
             _ => found.others.push(meta),
         }
     }
@@ -162,6 +170,7 @@ async fn read_sidecars(repo: &Repository, found: &mut Found, listed: Vec<(Operat
                 found.intents.push(Intent {
                     sidecar,
                     origin: Origin::Sidecar,
+                    stored_at: file.stored_at,
                     file: Some(file),
                     fenced: false,
                 });
@@ -197,7 +206,13 @@ async fn read_fences(repo: &Repository, found: &mut Found, listed: Vec<(Operatio
         });
         match sidecar {
             Ok(sidecar) => {
-                found.intents.push(Intent { sidecar, origin: Origin::ArmedFence, file: None, fenced: true });
+                found.intents.push(Intent {
+                    sidecar,
+                    origin: Origin::ArmedFence,
+                    stored_at: meta.last_modified,
+                    file: None,
+                    fenced: true,
+                });
             }
             Err(why) => found.unjudged.push(Unjudged {
                 key: meta.key,
@@ -338,7 +353,7 @@ async fn claim(
     let branch = match (found.branches.get(&sidecar.branch), unusable.get(&sidecar.branch)) {
         (_, Some(why)) => BranchSeen::Unusable(why.clone()),
         (None, _) if !sidecar.branch.is_main() => BranchSeen::Gone,
-        (Some(listed), _) if intent.file.as_ref().is_some_and(|file| listed.stored_at > file.stored_at) => {
+        (Some(listed), _) if intent.origin == Origin::Sidecar && listed.stored_at > intent.stored_at => {
             BranchSeen::Younger
         }
         _ if snapshot.is_none() => {

@@ -55,6 +55,8 @@ fn undoing_waits_for_the_grace_and_then_for_any_window() {
 fn a_sidecar_of_unmoved_tables_waits_an_hour_or_for_a_window() {
     assert_eq!(when(UNMOVED, Policy::GRACE, None), wait(55 * MINUTE));
     assert_eq!(when(UNMOVED, Policy::IDLE_GRACE, None), Timing::Now);
+    let tableless = world().claim(load("A").quiet_for(Some(Policy::GRACE)));
+    assert_eq!(tableless.decide_in(None)[0].timing, wait(55 * MINUTE));
     for window in WINDOWS {
         assert_eq!(when(UNMOVED, Policy::GRACE, Some(window)), Timing::Now, "{window:?}");
         assert_eq!(when(UNMOVED, MINUTE, Some(window)), wait(4 * MINUTE), "{window:?}");

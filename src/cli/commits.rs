@@ -1,0 +1,108 @@
+//! `outrigger commits`: the graph's own history.
+
+use super::{Format, Target, output};
+use crate::app;
+use crate::error::{Error, Result};
+use crate::model::manifest::GraphCommit;
+use crate::model::{Branch, Timestamp};
+use crate::passes::report::Exit;
+use crate::repo::{Dialect, Repository};
+use std::collections::BTreeMap;
+
+/// Arguments.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    /// List the commits that a branch sees, newest first. Reads only.
+    List {
+        #[command(flatten)]
+        target: Target,
+        /// The graph branch; without it main.
+        #[arg(long, value_name = "NAME")]
+        branch: Option<String>,
+    },
+    /// Print one commit. Reads only.
+    Show {
+        /// The commit's id.
+        id: String,
+        #[command(flatten)]
+        target: Target,
+        /// A graph branch that sees it; without it main.
+        #[arg(long, value_name = "NAME")]
+        branch: Option<String>,
+    },
+}
+
+pub(super) async fn run(args: Args) -> Result<Exit> {
+    match args.action {
+        Action::List { target, branch } => {
+            let commits = commits(&target, branch.as_deref()).await?;
+            match target.format {
+                Format::Json => output::json(&commits),
+                Format::Table => print(&commits),
+            }
+        }
+        Action::Show { id, target, branch } => {
+            let commits = commits(&target, branch.as_deref()).await?;
+            let commit = commits.iter().find(|commit| commit.id == id);
+            let missing = || {
+                Error::missing(format!(
+                    "no commit {id} on this branch; see `outrigger commits list --branch NAME`"
+                ))
+            };
+            output::json(commit.ok_or_else(missing)?);
+        }
+    }
+    Ok(Exit::Converged)
+}
+
+async fn commits(target: &Target, branch: Option<&str>) -> Result<Vec<GraphCommit>> {
+    let branch = Branch::parse(branch).map_err(|bad| Error::invalid(bad.to_string()))?;
+    let repo = app::open(&target.uri()?).await?;
+    repo.require_graph()?;
+    let mut commits = history(&repo, &branch).await?;
+    commits.sort_by(|a, b| {
+        let order = |commit: &GraphCommit| (commit.manifest_version, commit.created_at, commit.id.clone());
+        order(b).cmp(&order(a))
+    });
+    Ok(commits)
+}
+
+async fn history(repo: &Repository, branch: &Branch) -> Result<Vec<GraphCommit>> {
+    let missing = || Error::missing(format!("no branch {branch}"));
+    let snapshot = repo.snapshot(branch).await?.ok_or_else(missing)?;
+    if snapshot.recognised.dialect == Dialect::GraphV4 {
+        return Ok(snapshot.state.commits().cloned().collect());
+    }
+    let mut commits = repo.commit_rows(branch).await?.unwrap_or_default();
+    let actors: BTreeMap<String, String> = repo.actors().await?.into_iter().collect();
+    for commit in &mut commits {
+        commit.actor = actors.get(&commit.id).cloned();
+    }
+    Ok(commits)
+}
+
+fn print(commits: &[GraphCommit]) {
+    let rows: Vec<Vec<String>> = commits
+        .iter()
+        .map(|commit| {
+            let at = Timestamp::from_micros(commit.created_at).map(|at| at.to_string());
+            let parents =
+                [&commit.parent, &commit.merged_parent].into_iter().flatten().cloned().collect::<Vec<_>>();
+            vec![
+                commit.id.clone(),
+                at.unwrap_or_default(),
+                commit.branch.to_string(),
+                commit.manifest_version.to_string(),
+                commit.actor.clone().unwrap_or_else(|| "-".into()),
+                parents.join(" "),
+            ]
+        })
+        .collect();
+    output::table(&["COMMIT", "TIME", "BRANCH", "MANIFEST", "ACTOR", "PARENTS"], &rows);
+}
