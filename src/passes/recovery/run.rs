@@ -209,8 +209,11 @@ async fn settle(
                 Acted::Settled => {
                     tracing::info!(verdict = decision.verdict.as_str(), operations = ?decision.operations, reason = %decision.reason, "settled");
                     reports.push(report(&decision, Outcome::Done, None));
+                    let pending = intents.len();
                     intents.retain(|intent| !settled(intent));
-                    lost = 0;
+                    if intents.len() < pending {
+                        lost = 0;
+                    }
                 }
                 Acted::LookAgain(why) => {
                     tracing::info!(operations = ?decision.operations, %why, "something moved: looking again");
