@@ -7,7 +7,7 @@ export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/outrigger/targ
 
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
 
-.PHONY: demo test setup fmt clippy doc bench check clean-s3
+.PHONY: interop demo test setup fmt clippy doc bench check clean-s3
 
 demo: setup-build
 	cargo run --quiet -- demo
@@ -37,6 +37,13 @@ check:
 	cargo test --no-default-features --lib
 
 setup: setup-build setup-s3
+
+# The real engines as judge, both releases: every state on disk, or fewer with STATES=--states-per-kind=1.
+STATES ?=
+interop: setup-build
+	cargo build --quiet
+	CARGO_TARGET_DIR="$(CARGO_TARGET_DIR)-interop" cargo build --locked --manifest-path tests/interop/Cargo.toml
+	"$(CARGO_TARGET_DIR)-interop/debug/interop" matrix --outrigger "$(CARGO_TARGET_DIR)/debug/outrigger" $(STATES)
 
 .PHONY: setup-build setup-s3
 setup-build:

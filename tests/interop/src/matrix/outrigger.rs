@@ -1,0 +1,138 @@
+//! Calls of the Outrigger binary, and what it answers.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use serde::Deserialize;
+
+/// A small graph takes seconds; longer means that it waits for something that will not come.
+const CALL_LIMIT: Duration = Duration::from_secs(180);
+
+/// Exit codes, as documented for the command line.
+pub mod exit {
+    pub const CONVERGED: i32 = 0;
+    pub const WAITS: i32 = 10;
+    pub const HELD: i32 = 11;
+    pub const DUE: i32 = 12;
+    pub const REFUSED: i32 = 78;
+}
+
+pub struct Outrigger {
+    binary: PathBuf,
+}
+
+/// What one call answered.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    pub exit: i32,
+    /// Verdict and outcome of each scope, equal ones counted.
+    pub verdicts: BTreeMap<String, usize>,
+    pub stderr: String,
+}
+
+impl Answer {
+    /// For a cell of the table.
+    pub fn words(&self) -> String {
+        let word = |(verdict, count): (&String, &usize)| match count {
+            1 => verdict.clone(),
+            _ => format!("{verdict} ×{count}"),
+        };
+        let verdicts: Vec<String> = self.verdicts.iter().map(word).collect();
+        if verdicts.is_empty() {
+            self.exit.to_string()
+        } else {
+            format!("{}: {}", self.exit, verdicts.join(", "))
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Report {
+    passes: Vec<Pass>,
+    exit: i32,
+}
+
+#[derive(Deserialize)]
+struct Pass {
+    scopes: Vec<Scope>,
+}
+
+#[derive(Deserialize)]
+struct Scope {
+    verdict: String,
+    #[serde(default)]
+    outcome: Option<String>,
+}
+
+impl Outrigger {
+    pub fn new(binary: PathBuf) -> Result<Self> {
+        ensure!(binary.is_file(), "there is no Outrigger binary at {}", binary.display());
+        Ok(Self { binary })
+    }
+
+    pub async fn plan(&self, root: &str) -> Result<Answer> {
+        self.report(&["plan", "--repo", root, "--grace", "0s", "--format", "json"]).await
+    }
+
+    pub async fn once(&self, root: &str, exclusive: bool) -> Result<Answer> {
+        let mut arguments = vec!["once", "--repo", root, "--grace", "0s", "--format", "json"];
+        if exclusive {
+            arguments.push("--exclusive");
+        }
+        self.report(&arguments).await
+    }
+
+    /// A person's command; anything but success is an error.
+    pub async fn command(&self, words: &[&str], root: &str) -> Result<()> {
+        let exclusive = words.first() == Some(&"repair");
+        let mut arguments = [words, &["--repo", root]].concat();
+        if exclusive {
+            arguments.push("--exclusive");
+        }
+        let (exit, _, stderr) = self.call(&arguments).await?;
+        ensure!(exit == exit::CONVERGED, "`{}` ended with {exit}: {}", words.join(" "), stderr.trim());
+        Ok(())
+    }
+
+    async fn report(&self, arguments: &[&str]) -> Result<Answer> {
+        let (exit, stdout, stderr) = self.call(arguments).await?;
+        let name = arguments.first().copied().unwrap_or_default();
+        if exit == exit::REFUSED {
+            return Ok(Answer { exit, verdicts: BTreeMap::new(), stderr });
+        }
+        let report: Report = match serde_json::from_str(&stdout) {
+            Ok(report) => report,
+            Err(error) => bail!("{name} ended with {exit} and no report ({error}): {}", stderr.trim()),
+        };
+        ensure!(report.exit == exit, "{name} ended with {exit}, its report says {}", report.exit);
+        let mut verdicts = BTreeMap::new();
+        for scope in report.passes.into_iter().flat_map(|pass| pass.scopes) {
+            let words = match scope.outcome {
+                Some(outcome) => format!("{} ({outcome})", scope.verdict),
+                None => scope.verdict,
+            };
+            *verdicts.entry(words).or_default() += 1;
+        }
+        Ok(Answer { exit, verdicts, stderr })
+    }
+
+    async fn call(&self, arguments: &[&str]) -> Result<(i32, String, String)> {
+        let mut command = tokio::process::Command::new(&self.binary);
+        command
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        let child = command.spawn().with_context(|| format!("start {}", self.binary.display()))?;
+        let ended = tokio::time::timeout(CALL_LIMIT, child.wait_with_output()).await;
+        let output =
+            ended.with_context(|| format!("`{}` took more than {CALL_LIMIT:?}", arguments.join(" ")))??;
+        let exit = output.status.code().with_context(|| format!("`{}` was killed", arguments.join(" ")))?;
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        Ok((exit, text(output.stdout), text(output.stderr)))
+    }
+}

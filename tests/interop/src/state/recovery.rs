@@ -1,0 +1,70 @@
+//! Crashes of a recovery, the engine's own or an earlier one.
+
+use super::build::*;
+use super::{Kind, State};
+use crate::program::Step;
+use crate::surgery::Surgery;
+
+const FINALIZED: &str = "mutation.post_finalize_pre_publisher";
+const AUDIT: &str = "recovery.record_audit";
+const FORWARD: &str = "recovery.before_roll_forward_publish";
+
+pub fn states() -> Vec<State> {
+    let recovery = |name: &str, steps| state(name, Kind::Recovery, steps);
+    vec![
+        recovery("recovery-forward-unpublished", with(loaded(), [crash_open(FORWARD)])).committed(),
+        recovery("recovery-forward-unrecorded", with(loaded(), [crash_open(AUDIT)])).committed(),
+        recovery("recovery-back-unrecorded", with(half_loaded(), [crash_open(AUDIT)]))
+            .notes("undone and published; the record is missing"),
+        recovery("recovery-back-unrecorded-first-load", with(first_loaded(), [crash_open(AUDIT)]))
+            .notes("the engine has undone a whole commit; nothing brings it back"),
+        recovery("recovery-restored-one-of-many", with(loaded(), [restore("node:Person")]))
+            .undone()
+            .notes("one table is restored, the others are not"),
+        recovery("recovery-restored-one-of-some", with(half_loaded(), [restore("node:Person")])).undone(),
+        recovery("recovery-restored-all", with(loaded(), TABLES.map(restore)))
+            .exits(&[0, 10], &[0])
+            .notes("every table is restored, nothing is published"),
+        recovery("recovery-restored-branch", with(branch_loaded(), BRANCH_TABLES.map(restore_on_branch)))
+            .branch(FEATURE)
+            .exits(&[0, 10], &[0]),
+        recovery("recovery-restored-too-far", with(loaded(), [cut(too_far("node:Person"))]))
+            .undone()
+            .notes("a recovery that knew an older pin restored below the present one"),
+        recovery("recovery-restored-without-sidecar", with(warm(), [cut(too_far("node:Company"))]))
+            .undone()
+            .notes("the sidecar of that recovery is gone"),
+    ]
+}
+
+const TABLES: [&str; 4] = ["node:Person", "node:Company", "edge:Knows", "edge:WorksAt"];
+const BRANCH_TABLES: [&str; 2] = ["node:Person", "node:Company"];
+
+fn loaded() -> Vec<Step> {
+    with(warm(), [crash(ADD.on_main(), FINALIZED)])
+}
+
+fn half_loaded() -> Vec<Step> {
+    with(loaded(), [cut(Surgery::Uncommit { table: "edge:WorksAt", branch: None })])
+}
+
+/// A whole first load whose index builds were cut short, which the engine rolls back.
+fn first_loaded() -> Vec<Step> {
+    with(cold(), [crash_at(SEED.on_main(), "ensure_indices.post_stage_pre_commit_btree", 2)])
+}
+
+fn branch_loaded() -> Vec<Step> {
+    with(owned(), [crash(INSERT_BOTH.on(FEATURE), FINALIZED)])
+}
+
+fn restore(table: &'static str) -> Step {
+    cut(Surgery::RestoreToPin { table, branch: None })
+}
+
+fn restore_on_branch(table: &'static str) -> Step {
+    cut(Surgery::RestoreToPin { table, branch: Some(FEATURE) })
+}
+
+fn too_far(table: &'static str) -> Surgery {
+    Surgery::RestoreBelowPin { table, branch: None }
+}

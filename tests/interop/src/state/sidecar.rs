@@ -1,0 +1,92 @@
+//! Sidecars that cannot be read, or say what is not so, and several at once.
+
+use super::build::*;
+use super::{Data, Kind, State};
+use crate::program::Step;
+use crate::surgery::{SidecarEdit, Surgery};
+
+const FINALIZED: &str = "mutation.post_finalize_pre_publisher";
+const POISON: &[&[&str]] = &[&["sidecars", "quarantine", "00000000000000000000000001.json"]];
+const RENAMED: &str = "01ARZ3NDEKTSV4RRFFQ69G5FAV";
+
+pub fn states() -> Vec<State> {
+    let mut states = poison();
+    states.extend(edited());
+    states.extend(several());
+    states
+}
+
+fn loaded() -> Vec<Step> {
+    with(warm(), [crash(ADD.on_main(), FINALIZED)])
+}
+
+/// An object beside the sidecars that is none. The engine neither opens nor writes.
+fn poison() -> Vec<State> {
+    let cases: [(&str, &'static [u8]); 4] = [
+        ("poison-empty", b""),
+        ("poison-garbage", b"not a sidecar"),
+        ("poison-not-utf8", &[0xff, 0xfe, 0x00, 0x7b]),
+        ("poison-wrong-shape", br#"{"schema_version": 2, "tables": "none"}"#),
+    ];
+    let alone = |(name, bytes)| {
+        state(name, Kind::Sidecar, with(warm(), [cut(Surgery::Poison { bytes })])).held(POISON)
+    };
+    let beside = state(
+        "poison-beside-load",
+        Kind::Sidecar,
+        with(loaded(), [cut(Surgery::Poison { bytes: b"not a sidecar" })]),
+    )
+    .held(POISON)
+    .committed()
+    .notes("the good sidecar is finished, the poison stays");
+    cases.map(alone).into_iter().chain([beside]).collect()
+}
+
+fn edited() -> Vec<State> {
+    let one = |name: &str, edit| state(name, Kind::Sidecar, with(loaded(), [cut(Surgery::Sidecar(edit))]));
+    let unsettled = "held; settling it needs a decision about the rows";
+    vec![
+        one("sidecar-newer-version", SidecarEdit::Version { to: 99 }).held(&[]).writes_off(unsettled),
+        one("sidecar-unknown-kind", SidecarEdit::Kind { to: "Teleport" }).held(&[]).writes_off(unsettled),
+        one("sidecar-unknown-table", SidecarEdit::UnknownTable { key: "node:Ghost" })
+            .held(&[])
+            .writes_off(unsettled)
+            .notes("a pin of a table that the graph does not have"),
+        one("sidecar-version-1", SidecarEdit::Version { to: 1 })
+            .committed()
+            .notes("loads have the same meaning in both versions"),
+        one("sidecar-other-name", SidecarEdit::Rename { to: RENAMED })
+            .committed()
+            .exits(&[0, 11], &[0, 11])
+            .notes("the object's name is not its operation id"),
+        one("sidecar-path-elsewhere", SidecarEdit::Paths { under: "/nowhere/else" })
+            .committed()
+            .notes("the recorded path is another copy's; the table key says where the table is"),
+        one("sidecar-path-relative", SidecarEdit::Paths { under: "graph" }).committed(),
+    ]
+}
+
+/// Two crashes before anybody recovers.
+fn several() -> Vec<State> {
+    let uncommit = |table| cut(Surgery::Uncommit { table, branch: None });
+    let partial_load = with(loaded(), [uncommit("edge:WorksAt")]);
+    let without_company = with(loaded(), [uncommit("node:Company")]);
+    let draft_only = Data::Program(with(warm(), [run(ADD_DRAFT.on_main())]));
+    vec![
+        state(
+            "two-sidecars-apart",
+            Kind::Sidecar,
+            with(partial_load, [crash(ADD_DRAFT.on_main(), FINALIZED)]),
+        )
+        .undone()
+        .data(draft_only)
+        .notes("the one that is whole is finished at once, the other waits for a window"),
+        state(
+            "two-sidecars-one-table",
+            Kind::Sidecar,
+            with(without_company, [crash(ADD_COMPANY.on_main(), FINALIZED)]),
+        )
+        .undone()
+        .notes("one commit, two claimants: nobody can tell whose it is, so both are undone"),
+    ]
+}

@@ -1,0 +1,181 @@
+//! Crashes of loads and mutations.
+
+use super::build::*;
+use super::{Kind, State};
+use crate::program::{Act, Operation, Step};
+use crate::surgery::Surgery;
+
+const SIDECAR_WRITE: &str = "recovery.sidecar_write";
+const SIDECAR_DELETE: &str = "recovery.sidecar_delete";
+const FINALIZED: &str = "mutation.post_finalize_pre_publisher";
+const PUBLISHED: &str = "graph_publish.after_manifest_commit";
+const RECORDING: &str = "graph_publish.before_commit_append";
+const INDEX: &str = "ensure_indices.post_stage_pre_commit_btree";
+/// The failpoint name says what it kills at, per operation that walks through all of them.
+const WALK: [(&str, &str, bool); 5] = [
+    ("before-sidecar", SIDECAR_WRITE, false),
+    ("finalized", FINALIZED, true),
+    ("recording", RECORDING, true),
+    ("published", PUBLISHED, true),
+    ("before-sidecar-delete", SIDECAR_DELETE, true),
+];
+const DELETE_DRIFT: &[&[&str]] = &[&["repair", "drift", "--to", "pin", "--yes"]];
+
+pub fn states() -> Vec<State> {
+    let mut states = Vec::new();
+    states.extend(walk("load-append", Kind::Load, warm, ADD.on_main()));
+    states.extend(walk("load-append-branch", Kind::Load, owned, ADD.on(FEATURE)));
+    states.extend(walk("load-append-branch-first", Kind::Load, branched, ADD.on(FEATURE)));
+    states.extend(walk("insert", Kind::Mutation, warm, INSERT_BOTH.on_main()));
+    states.extend(walk("insert-branch", Kind::Mutation, owned, INSERT_BOTH.on(FEATURE)));
+    states.push(finalized("insert-branch-first", Kind::Mutation, branched(), INSERT_BOTH.on(FEATURE)));
+    states.push(finalized("update", Kind::Mutation, warm(), SET_BOTH.on_main()));
+    states.push(finalized("update-branch", Kind::Mutation, owned(), SET_BOTH.on(FEATURE)));
+    states.push(finalized("load-merge", Kind::Load, warm(), UPSERT.on_main()));
+    states.push(finalized("load-merge-branch", Kind::Load, owned(), UPSERT.on(FEATURE)));
+    states.push(finalized("load-overwrite", Kind::Load, warm(), REPLACE.on_main()));
+    states.extend(index_builds());
+    states.extend(between_tables());
+    states.extend(deletes());
+    states
+}
+
+/// The operation killed at each failpoint that every load and mutation passes.
+fn walk(name: &str, kind: Kind, prepared: fn() -> Vec<Step>, act: Act) -> Vec<State> {
+    let one = |(point, failpoint, moved): (&str, &'static str, bool)| {
+        let steps = with(prepared(), [crash(act.clone(), failpoint)]);
+        let state = state(format!("{name}-{point}"), kind, steps).branch(act.branch);
+        if moved { state.committed() } else { state }
+    };
+    WALK.into_iter().map(one).collect()
+}
+
+fn finalized(name: &str, kind: Kind, prepared: Vec<Step>, act: Act) -> State {
+    let branch = act.branch;
+    state(format!("{name}-finalized"), kind, with(prepared, [crash(act, FINALIZED)]))
+        .branch(branch)
+        .committed()
+}
+
+/// All tables have moved; the crash is in the index builds before the publish.
+fn index_builds() -> Vec<State> {
+    let notes = "the commit is complete: only index builds were still to do";
+    let first_load = [1, 2, 5, 9].map(|hit| {
+        let steps = with(cold(), [crash_at(SEED.on_main(), INDEX, hit)]);
+        state(format!("first-load-index-{hit}"), Kind::Load, steps).committed().notes(notes)
+    });
+    let overwrite = [1, 2, 3].map(|hit| {
+        let steps = with(warm(), [crash_at(REPLACE.on_main(), INDEX, hit)]);
+        state(format!("load-overwrite-index-{hit}"), Kind::Load, steps).committed().notes(notes)
+    });
+    let branch = [1, 3].map(|hit| {
+        let cold_branch = with(cold(), [run(Operation::BranchCreate { from: "main" }.on(FEATURE))]);
+        let steps = with(cold_branch, [crash_at(SEED.on(FEATURE), INDEX, hit)]);
+        state(format!("first-load-branch-index-{hit}"), Kind::Load, steps)
+            .branch(FEATURE)
+            .committed()
+            .notes(notes)
+    });
+    let whole = [finalized("first-load", Kind::Load, cold(), SEED.on_main())];
+    whole.into_iter().chain(first_load).chain(branch).chain(overwrite).collect()
+}
+
+/// The process dies between the commits of two tables.
+fn between_tables() -> Vec<State> {
+    let uncommit = |table, branch| cut(Surgery::Uncommit { table, branch });
+    let partial = |name: &str, kind, prepared: Vec<Step>, act: Act, unmoved: Vec<Step>| {
+        let branch = act.branch;
+        let steps = with(with(prepared, [crash(act, FINALIZED)]), unmoved);
+        state(name, kind, steps).branch(branch).undone().notes("some tables have moved, some have not")
+    };
+    let feature = Some(FEATURE);
+    vec![
+        partial(
+            "load-append-one-unmoved",
+            Kind::Load,
+            warm(),
+            ADD.on_main(),
+            vec![uncommit("edge:WorksAt", None)],
+        ),
+        partial(
+            "load-append-one-moved",
+            Kind::Load,
+            warm(),
+            ADD.on_main(),
+            vec![
+                uncommit("edge:WorksAt", None),
+                uncommit("edge:Knows", None),
+                uncommit("node:Company", None),
+            ],
+        ),
+        partial(
+            "load-append-branch-one-unmoved",
+            Kind::Load,
+            owned(),
+            ADD.on(FEATURE),
+            vec![uncommit("edge:WorksAt", feature)],
+        ),
+        partial(
+            "load-append-branch-first-one-unmoved",
+            Kind::Load,
+            branched(),
+            ADD.on(FEATURE),
+            vec![uncommit("edge:WorksAt", feature)],
+        ),
+        partial(
+            "load-overwrite-one-unmoved",
+            Kind::Load,
+            warm(),
+            REPLACE.on_main(),
+            vec![uncommit("node:Person", None)],
+        ),
+        partial(
+            "insert-one-unmoved",
+            Kind::Mutation,
+            warm(),
+            INSERT_BOTH.on_main(),
+            vec![uncommit("node:Company", None)],
+        ),
+        partial(
+            "insert-branch-one-unmoved",
+            Kind::Mutation,
+            owned(),
+            INSERT_BOTH.on(FEATURE),
+            vec![uncommit("node:Company", feature)],
+        ),
+        state(
+            "load-append-none-moved",
+            Kind::Load,
+            with(with(warm(), [crash(ADD_COMPANY.on_main(), FINALIZED)]), [uncommit("node:Company", None)]),
+        )
+        .notes("the sidecar is written, nothing has moved"),
+    ]
+}
+
+fn deletes() -> Vec<State> {
+    let old = |name: &str, steps| state(name, Kind::Mutation, steps).engines(OLD);
+    let new = |name: &str, steps| state(name, Kind::Mutation, steps).engines(NEW);
+    let inline = "this release deletes inline: the heads move before the sidecar exists";
+    let staged = "this release stages deletes: nothing moves before the sidecar";
+    vec![
+        finalized("delete", Kind::Mutation, warm(), REMOVE_DAVE.on_main()),
+        finalized("delete-branch", Kind::Mutation, owned(), REMOVE_DAVE.on(FEATURE)),
+        finalized("delete-two", Kind::Mutation, warm(), REMOVE_TWO.on_main()),
+        finalized("delete-without-edges", Kind::Mutation, warm(), REMOVE_BOB.on_main())
+            .notes("0.7.2 also leaves an empty delete on the edge table that had no match"),
+        old("delete-before-sidecar", with(warm(), [crash(REMOVE_DAVE.on_main(), SIDECAR_WRITE)]))
+            .held(DELETE_DRIFT)
+            .notes(inline),
+        new("delete-before-sidecar", with(warm(), [crash(REMOVE_DAVE.on_main(), SIDECAR_WRITE)]))
+            .notes(staged),
+        old("delete-second-statement", with(warm(), [crash_at(REMOVE_TWO.on_main(), DELETE_STATEMENT, 2)]))
+            .held(DELETE_DRIFT)
+            .notes(inline),
+        new("delete-second-statement", with(warm(), [crash_at(REMOVE_TWO.on_main(), DELETE_STATEMENT, 2)]))
+            .notes(staged),
+        state("delete-published", Kind::Mutation, with(warm(), [crash(REMOVE_DAVE.on_main(), PUBLISHED)]))
+            .committed(),
+    ]
+}
+
+const DELETE_STATEMENT: &str = "mutation.delete_node_pre_primary_delete";
