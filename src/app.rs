@@ -1,58 +1,153 @@
 //! The composition root: the only place that builds the real things.
 
+use crate::config::Settings;
+use crate::daemon::{Daemon, Parts};
 use crate::error::Result;
-use crate::model::Timestamp;
-use crate::passes::recovery::act::Handles;
+use crate::model::{Permit, Timestamp, Window};
+use crate::passes::recovery::act::{Handles, Turn};
 use crate::passes::recovery::decide::Policy;
 use crate::passes::recovery::observe::Grace;
 use crate::passes::recovery::run::Run;
+use crate::passes::report::{ActionKind, ActionOutcome};
 use crate::repo::Repository;
-use crate::runtime::clock::{Clock, SystemClock};
+use crate::runtime::backoff::SystemChance;
+use crate::runtime::clock::{Clock, Monotonic, SystemClock};
+use crate::runtime::windows::{self, ManualWindow};
 use crate::store::{RepoUri, Store, StoreParts, StoreSettings};
+use async_trait::async_trait;
 use std::sync::Arc;
 
 /// Opens a repository at an address, with the usual `AWS_*` settings. Reads only.
 pub async fn open(uri: &RepoUri) -> Result<Repository> {
-    let settings = StoreSettings::default().or_environment(crate::config::environment_variable);
-    let store = Store::open(uri, &settings, StoreParts::real()).await?;
-    Repository::open(store).await
+    Repository::open(open_store(uri).await?).await
 }
 
-/// The real clock and fresh ids, for acts of a one-shot command: its window is the command's own run.
+/// Opens the store at an address, with the usual `AWS_*` settings. Asks it nothing.
+pub async fn open_store(uri: &RepoUri) -> Result<Store> {
+    let settings = StoreSettings::default().or_environment(crate::config::environment_variable);
+    Store::open(uri, &settings, StoreParts::real()).await
+}
+
+/// A fresh ULID.
+#[expect(clippy::disallowed_methods, reason = "the composition root is where ids come from")]
+pub fn ulid() -> String {
+    ulid::Ulid::generate().to_string()
+}
+
+/// Wires the daemon and binds its address.
+pub async fn daemon(settings: Settings) -> Result<Daemon> {
+    let parts = Parts {
+        clock: Arc::new(SystemClock::new()),
+        chance: Arc::new(SystemChance),
+        ulid: Arc::new(ulid),
+        store: StoreParts::real(),
+        holder: holder(),
+    };
+    Daemon::bind(settings, parts).await
+}
+
+/// Who we are, for people who read the lease: host and process.
+fn holder() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
+    let host = host.or_else(|| crate::config::environment_variable("HOSTNAME"));
+    let host = host.map(|host| host.trim().to_owned()).filter(|host| !host.is_empty());
+    format!("{} process {}", host.as_deref().unwrap_or("an unnamed host"), std::process::id())
+}
+
+/// Leave to undo, for a command that a person runs.
+#[derive(Debug, Clone)]
+pub enum Leave {
+    /// The person's word that no writer is active while the command runs.
+    Exclusive,
+    /// A window that a person opened; looked at in the store before each act.
+    Manual(ManualWindow),
+    /// None.
+    None,
+}
+
+impl Leave {
+    /// The operator's word, or else the manual window that is open and not in its last tenth.
+    pub async fn of(exclusive: bool, store: &Store) -> Result<Self> {
+        if exclusive {
+            return Ok(Self::Exclusive);
+        }
+        let now = store.now();
+        let accepts = |window: &ManualWindow| {
+            now.and_then(|now| window.left(now)).is_some_and(|left| left > window.length / 10)
+        };
+        let open = windows::list(store).await?.into_iter().rfind(accepts);
+        Ok(open.map_or(Self::None, Self::Manual))
+    }
+
+    /// The window that decisions are made under.
+    pub fn window(&self) -> Option<Window> {
+        match self {
+            Self::Exclusive => Some(Window::Exclusive),
+            Self::Manual(_) => Some(Window::Manual),
+            Self::None => None,
+        }
+    }
+}
+
+/// The handles of a one-shot command. It takes no turn: a person who runs one wants it done now, and nothing can go wrong
+/// that a daemon beside it would not have to bear anyway.
 struct OneShot {
     clock: SystemClock,
+    leave: Leave,
+    store: Store,
 }
 
+#[async_trait]
 impl Handles for OneShot {
     fn now(&self) -> Timestamp {
         self.clock.now()
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the composition root is where ids come from")]
     fn ulid(&self) -> String {
-        ulid::Ulid::generate().to_string()
+        ulid()
     }
 
-    fn window_is_open(&self) -> bool {
-        true
+    async fn turn(&self) -> Result<Turn> {
+        Ok(Turn::Ours)
     }
+
+    async fn permit(&self) -> Result<Option<Permit>> {
+        let open = match &self.leave {
+            Leave::Exclusive => true,
+            Leave::Manual(window) => {
+                let listed = windows::list(&self.store).await?.contains(window);
+                listed && self.store.now().is_some_and(|now| window.left(now).is_some())
+            }
+            Leave::None => false,
+        };
+        Ok(self.leave.window().filter(|_| open).map(Permit::of))
+    }
+
+    fn acted(&self, _: ActionKind, _: ActionOutcome) {}
 }
 
 /// Handles of a command that a person runs.
-pub fn handles() -> Arc<dyn Handles> {
-    Arc::new(OneShot { clock: SystemClock::new() })
+pub fn handles(leave: Leave, store: &Store) -> Arc<dyn Handles> {
+    Arc::new(OneShot { clock: SystemClock::new(), leave, store: store.clone() })
 }
 
-/// What a one-shot command runs the recovery pass with.
-pub fn one_shot(policy: Policy, dry: bool) -> Arc<Run> {
-    let clock = SystemClock::new();
-    let uptime = clock.clone();
+/// What a one-shot command runs the recovery pass with; `progress` is told how many components are done, of how many.
+pub fn one_shot(
+    policy: Policy,
+    dry: bool,
+    leave: Leave,
+    store: &Store,
+    progress: Arc<dyn Fn(usize, usize) + Send + Sync>,
+) -> Arc<Run> {
+    let uptime = SystemClock::new();
     Arc::new(Run {
-        policy,
+        policy: Policy { window: leave.window(), ..policy },
         dry,
         concurrency: 4,
-        handles: Arc::new(OneShot { clock }),
+        handles: handles(leave, store),
         grace: Arc::new(Grace::default()),
-        uptime: Arc::new(move || uptime.monotonic().since(Default::default())),
+        uptime: Arc::new(move || uptime.monotonic().since(Monotonic::default())),
+        resting: Arc::new(|_| None),
+        progress,
     })
 }

@@ -9,7 +9,7 @@
 //!
 //!   model ← passes::*::decide            nouns and verdicts: no I/O, no clock, no async
 //!   model, repo, store ← passes::*::{observe, act}
-//!   passes ← runtime ← app ← cli ← main
+//!   passes ← runtime ← daemon ← app ← cli ← main
 //! ```
 //!
 //! | room | for |
@@ -20,6 +20,7 @@
 //! | `repo` | the edge to Lance: dialects, snapshots, publish, lineage, audit, tables |
 //! | `store` | the edge to the object store: layout, conditional writes, decorators |
 //! | `runtime` | how it turns: clock, watch, schedule, lease, windows |
+//! | `daemon` | many repositories, each looked at again and again |
 //! | `config`, `telemetry`, `cli`, `app` | settings, metrics, commands, and the one place that builds the real things |
 //!
 //! Without the cargo feature `engine` the library is [`model`], [`error`] and every `decide`: it compiles in seconds, so
@@ -37,6 +38,8 @@ pub mod app;
 pub mod cli;
 #[cfg(feature = "engine")]
 pub mod config;
+#[cfg(feature = "engine")]
+pub mod daemon;
 #[cfg(feature = "engine")]
 #[expect(clippy::disallowed_methods, reason = "the one room that makes Lance's mutating calls")]
 pub mod repo;

@@ -5,14 +5,14 @@
 use outrigger::config::{self, PassName, RepositoryName, Secret, Settings, Sources};
 use outrigger::model::Timestamp;
 use outrigger::model::audit::Verdict;
+use outrigger::passes::report::{ActionKind, ActionOutcome, WaitReason};
 use outrigger::runtime::clock::SystemClock;
 use outrigger::store::Requests;
 use outrigger::telemetry::families;
 use outrigger::telemetry::health;
 use outrigger::telemetry::tokens::Scope;
 use outrigger::telemetry::{
-    Accepted, ActionKind, ActionOutcome, ActivationOutcome, Daemon, Metrics, Rejected, RepositoryMetrics,
-    Server, Tokens, WaitReason,
+    Accepted, ActivationOutcome, Daemon, Metrics, Rejected, RepositoryMetrics, Server, Tokens,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;

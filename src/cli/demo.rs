@@ -2,12 +2,12 @@
 //! temporary directory.
 
 use super::{once, output};
-use crate::app;
+use crate::app::{self, Leave};
 use crate::error::{Error, Kind, Result};
 use crate::model::manifest::Entry;
 use crate::model::{Branch, TableKey};
 use crate::passes::recovery;
-use crate::passes::recovery::decide::{Policy, Window};
+use crate::passes::recovery::decide::Policy;
 use crate::passes::report::{Exit, Outcome, PassReport};
 use crate::repo::Repository;
 use crate::store::RepoUri;
@@ -21,7 +21,7 @@ struct Chapter {
     story: &'static str,
     archive: &'static [u8],
     /// Allowed to undo.
-    window: Option<Window>,
+    leave: Leave,
     /// Rows that the graph shows before and after.
     rows: (u64, u64),
 }
@@ -32,7 +32,7 @@ const CHAPTERS: [Chapter; 2] = [
         story: "OmniGraph 0.7.2 was killed while it built an index after its first load. Every row is committed to its table,\n\
                 the manifest shows none of them. The engine's own recovery would restore the empty tables.",
         archive: include_bytes!("../../examples/wrecks/complete-load.tar.gz"),
-        window: None,
+        leave: Leave::None,
         rows: (0, 11),
     },
     Chapter {
@@ -40,7 +40,7 @@ const CHAPTERS: [Chapter; 2] = [
         story: "OmniGraph 0.8.0 was killed between the commits of two tables. The new rows of some tables are there, those of\n\
                 another are not. Nobody may see half of it, so it is undone: in a window, which this run has for itself.",
         archive: include_bytes!("../../examples/wrecks/half-load.tar.gz"),
-        window: Some(Window::Exclusive),
+        leave: Leave::Exclusive,
         rows: (11, 11),
     },
 ];
@@ -65,13 +65,16 @@ async fn play(chapter: &Chapter) -> Result<()> {
     let uri = RepoUri::parse(&dir.path().to_string_lossy())?;
     let repo = app::open(&uri).await?;
     let before = shown(&repo).await?;
-    let policy = || Policy { grace: Duration::ZERO, window: chapter.window, ..Policy::default() };
+    let run = |dry| {
+        let policy = Policy { grace: Duration::ZERO, ..Policy::default() };
+        app::one_shot(policy, dry, chapter.leave.clone(), repo.store(), output::progress())
+    };
 
-    let window = if chapter.window.is_some() { " --exclusive" } else { "" };
+    let window = if chapter.leave.window().is_some() { " --exclusive" } else { "" };
     output::line(&format!("$ outrigger plan{window} --grace 0s"));
-    once::print_scopes(&recovery::run::run(&repo, &app::one_shot(policy(), true)).await?);
+    once::print_scopes(&recovery::run::run(&repo, &run(true)).await?);
     output::line(&format!("\n$ outrigger once{window} --grace 0s"));
-    let report = recovery::run::run(&repo, &app::one_shot(policy(), false)).await?;
+    let report = recovery::run::run(&repo, &run(false)).await?;
     once::print_scopes(&report);
 
     let after = shown(&app::open(&uri).await?).await?;

@@ -4,17 +4,21 @@ mod audit;
 mod check_config;
 mod commits;
 mod demo;
+mod health;
 mod once;
 mod output;
 mod repair;
+mod run;
 mod sidecars;
 mod status;
+mod window;
 
 use crate::config::{LogFormat, LogLevel, LogSettings};
 use crate::error::{Error, Result};
 use crate::passes::report::Exit;
 use crate::store::RepoUri;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::pin::Pin;
 use std::time::Duration;
 
 /// Finishes or undoes commits that crashed half-way in repositories of many Lance tables and one manifest.
@@ -46,12 +50,16 @@ enum Command {
     Once(once::Args),
     /// Say what `once` would do and why. Reads only.
     Plan(once::Args),
+    /// Run the daemon: many repositories, looked at again and again, until SIGTERM.
+    Run(run::Args),
     /// Show what is pending, held or drifted. Reads only.
     Status(status::Args),
     /// Look at writers' crash records, or move one out of the engines' sight.
     Sidecars(sidecars::Args),
     /// Settle what only a person may decide, while no writer is active.
     Repair(repair::Args),
+    /// Promise that no writer is active for a while, so that commits may be undone.
+    Window(window::Args),
     /// Show what recoveries did.
     Audit(audit::Args),
     /// Show the graph's history of commits.
@@ -60,6 +68,8 @@ enum Command {
     Demo(demo::Args),
     /// Check a configuration: effective settings, their origin, next runs of each schedule.
     CheckConfig(check_config::Args),
+    /// Ask a running daemon whether it answers; for container checks.
+    Health(health::Args),
 }
 
 /// Which repository, and how to print.
@@ -95,21 +105,27 @@ fn duration(text: &str) -> std::result::Result<Duration, String> {
 /// Parses the command line, runs the command, prints what went wrong, and gives the exit code.
 pub async fn main() -> u8 {
     let cli = Cli::parse();
-    if let Err(error) = start_logging(&cli.log) {
+    // The daemon logs as its configuration says.
+    if !matches!(cli.command, Command::Run(_))
+        && let Err(error) = start_logging(&cli.log)
+    {
         return failed(&error);
     }
-    let ended = match cli.command {
-        Command::Once(args) => once::run(args, false).await,
-        Command::Plan(args) => once::run(args, true).await,
-        Command::Status(args) => status::run(args).await,
-        Command::Sidecars(args) => sidecars::run(args).await,
-        Command::Repair(args) => repair::run(args).await,
-        Command::Audit(args) => audit::run(args).await,
-        Command::Commits(args) => commits::run(args).await,
-        Command::Demo(args) => demo::run(args).await,
-        Command::CheckConfig(args) => check_config::run(args).await,
+    let command: Pin<Box<dyn Future<Output = Result<Exit>>>> = match cli.command {
+        Command::Once(args) => Box::pin(once::run(args, false)),
+        Command::Plan(args) => Box::pin(once::run(args, true)),
+        Command::Status(args) => Box::pin(status::run(args)),
+        Command::Sidecars(args) => Box::pin(sidecars::run(args)),
+        Command::Repair(args) => Box::pin(repair::run(args)),
+        Command::Audit(args) => Box::pin(audit::run(args)),
+        Command::Commits(args) => Box::pin(commits::run(args)),
+        Command::Demo(args) => Box::pin(demo::run(args)),
+        Command::CheckConfig(args) => Box::pin(check_config::run(args)),
+        Command::Health(args) => Box::pin(health::run(args)),
+        Command::Run(args) => Box::pin(run::run(args)),
+        Command::Window(args) => Box::pin(window::run(args)),
     };
-    match ended {
+    match command.await {
         Ok(exit) => exit.code(),
         Err(error) => failed(&error),
     }

@@ -1,10 +1,10 @@
 //! `outrigger once` and `outrigger plan`: the same run, with and without acts.
 
 use super::{Format, Target, duration, output};
-use crate::app;
+use crate::app::{self, Leave};
 use crate::error::{Error, Result};
 use crate::passes::recovery;
-use crate::passes::recovery::decide::{Policy, Window};
+use crate::passes::recovery::decide::Policy;
 use crate::passes::report::{Exit, PassReport, ScopeReport};
 use crate::repo::Repository;
 use crate::store::Requests;
@@ -46,9 +46,10 @@ pub(super) async fn run(args: Args, dry: bool) -> Result<Exit> {
     }
     let uri = args.target.uri()?;
     let repo = app::open(&uri).await?;
-    let window = args.exclusive.then_some(Window::Exclusive);
-    let policy = Policy { grace: args.grace, idle_grace: args.idle_grace, window };
-    let report = recovery::run::run(&repo, &app::one_shot(policy, dry)).await?;
+    let leave = Leave::of(args.exclusive, repo.store()).await?;
+    let policy = Policy { grace: args.grace, idle_grace: args.idle_grace, ..Policy::default() };
+    let run = app::one_shot(policy, dry, leave, repo.store(), output::progress());
+    let report = recovery::run::run(&repo, &run).await?;
     let exit = report.exit();
     let ran = Ran {
         repo: uri.to_string(),

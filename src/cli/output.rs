@@ -20,6 +20,18 @@ pub(super) fn problem(text: &str) {
     eprintln!("outrigger: {}", visible(text));
 }
 
+/// How far long work has come: one line that is written over, on a terminal only.
+pub(super) fn progress() -> std::sync::Arc<dyn Fn(usize, usize) + Send + Sync> {
+    use std::io::IsTerminal;
+    if !std::io::stderr().is_terminal() {
+        return std::sync::Arc::new(|_, _| {});
+    }
+    std::sync::Arc::new(|done, all| {
+        let end = if done == all { "\r\u{1b}[K" } else { "" };
+        eprint!("\rrecovery: {done} of {all} components{end}");
+    })
+}
+
 /// Rows under a header, columns padded to their widest cell. Control characters of foreign names are shown, not obeyed.
 pub(super) fn table(header: &[&str], rows: &[Vec<String>]) {
     let rows: Vec<Vec<String>> =

@@ -88,7 +88,9 @@ async fn settle(args: &Args, repo: &crate::repo::Repository, proposal: &Proposal
         output::line("  with --yes it is done");
         return Ok(Exit::Held);
     }
-    match repair::carry_out(repo, proposal, app::handles().as_ref()).await? {
+    match repair::carry_out(repo, proposal, app::handles(app::Leave::Exclusive, repo.store()).as_ref())
+        .await?
+    {
         Acted::Settled => {
             output::line(&format!("done: {}", output::visible(&proposal.what)));
             Ok(Exit::Converged)

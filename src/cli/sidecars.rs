@@ -66,7 +66,8 @@ pub(super) async fn run(args: Args) -> Result<Exit> {
         Action::Show { id, target } => show(&id, &target).await,
         Action::Quarantine { name, reason, target } => {
             let repo = graph(&target).await?;
-            quarantine::quarantine(&repo, &name, &reason, app::handles().as_ref()).await?;
+            let handles = app::handles(app::Leave::None, repo.store());
+            quarantine::quarantine(&repo, &name, &reason, handles.as_ref()).await?;
             output::line(&format!("{name} is quarantined; `outrigger sidecars restore {name}` undoes it"));
             Ok(Exit::Converged)
         }

@@ -1,7 +1,7 @@
 //! `outrigger status`: what is pending, held or wrong, without deciding anything. Reads only.
 
 use super::{Format, Target, output};
-use crate::app;
+use crate::app::{self, Leave};
 use crate::error::Result;
 use crate::passes::recovery;
 use crate::passes::recovery::decide::Policy;
@@ -32,7 +32,11 @@ pub(super) async fn run(args: Args) -> Result<Exit> {
     let recognised = repo.recognised();
     let main = repo.snapshot(&crate::model::Branch::main()).await?;
     let recovery = match repo.require_graph() {
-        Ok(()) => Some(recovery::run::run(&repo, &app::one_shot(Policy::default(), true)).await?),
+        Ok(()) => {
+            let leave = Leave::of(false, repo.store()).await?;
+            let run = app::one_shot(Policy::default(), true, leave, repo.store(), output::progress());
+            Some(recovery::run::run(&repo, &run).await?)
+        }
         Err(_) => None,
     };
     let exit = recovery.as_ref().map_or(Exit::Converged, PassReport::exit);

@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+/// Where the HTTP server listens unless told otherwise: loopback, for its pages are open to whoever reaches them.
+pub const DEFAULT_LISTEN: &str = "127.0.0.1:9188";
+
 /// In the template, the name of any repository.
 pub const ANY_REPOSITORY: &str = "*";
 
@@ -153,11 +156,7 @@ impl Config {
             defaults: repository_defaults(),
             lease: Lease { ttl: Some(HumanDuration::secs(30)), release_after: Some(HumanDuration::secs(60)) },
             passes: PassName::ALL.iter().map(|pass| (*pass, pass_defaults())).collect(),
-            http: Http {
-                listen: Some("127.0.0.1:9188".to_owned()),
-                max_waiting: Some(16),
-                ..Http::default()
-            },
+            http: Http { listen: Some(DEFAULT_LISTEN.to_owned()), max_waiting: Some(16), ..Http::default() },
             log: Log {
                 level: Some(LogLevel::Info),
                 libraries: Some(LogLevel::Warn),

@@ -29,7 +29,7 @@ pub enum Verdict {
 
 impl Verdict {
     /// Every verdict, for zeroed metrics and exhaustive tests.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: &'static [Self] = &[
         Self::Finish,
         Self::RollForward,
         Self::RollBack,
@@ -108,17 +108,18 @@ mod tests {
 
     #[test]
     fn a_verdict_is_printed_as_it_is_stored() {
-        for verdict in Verdict::ALL {
+        for verdict in Verdict::ALL.iter().copied() {
             assert_eq!(serde_json::to_value(verdict).unwrap(), verdict.as_str());
         }
-        let names: std::collections::BTreeSet<_> = Verdict::ALL.map(Verdict::as_str).into_iter().collect();
+        let names: std::collections::BTreeSet<_> =
+            Verdict::ALL.iter().map(|verdict| verdict.as_str()).collect();
         assert_eq!(names.len(), Verdict::ALL.len());
     }
 
     #[test]
     fn what_is_shown_in_the_end_decides_the_kind_of_audit_row() {
         use RecoveryKind::*;
-        let kinds: Vec<_> = Verdict::ALL.into_iter().map(Verdict::recovery_kind).collect();
+        let kinds: Vec<_> = Verdict::ALL.iter().map(|verdict| verdict.recovery_kind()).collect();
         let (forward, back) = (Some(RolledForward), Some(RolledBack));
         let expected = [None, forward, back, back, forward, back, back, Some(OrphanedBranchDiscarded), None];
         assert_eq!(kinds, expected);

@@ -10,6 +10,7 @@
 //! | [`history`] | the commits on one table |
 //! | [`sidecar`] | a writer's crash record |
 //! | [`fence`] | what a roll back is about to do, written before it does it |
+//! | [`window`] | who promises that no writer is active |
 //! | [`audit`] | what a recovery did |
 pub mod audit;
 pub mod contract;
@@ -21,6 +22,8 @@ pub mod manifest;
 pub mod sidecar;
 pub mod table_path;
 pub mod time;
+pub mod window;
 
 pub use ids::{BadName, Branch, OperationId, TableKey, Version};
 pub use time::{StoreTime, Timestamp};
+pub use window::{Permit, Window};

@@ -3,9 +3,117 @@
 use crate::model::audit::Verdict;
 use crate::model::{Branch, TableKey, Version};
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+macro_rules! words {
+    ($($(#[$doc:meta])* $name:ident { $($(#[$value_doc:meta])* $value:ident = $word:literal,)+ })+) => { $(
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        pub enum $name {
+            $($(#[$value_doc])* #[serde(rename = $word)] $value,)+
+        }
+
+        impl $name {
+            /// Every value.
+            pub const ALL: &[Self] = &[$(Self::$value),+];
+
+            /// The printed word.
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$value => $word,)+
+                }
+            }
+        }
+    )+ };
+}
+
+words! {
+    /// What a scope waits for.
+    WaitReason {
+        /// Its evidence has not stood still for long enough.
+        Grace = "grace",
+        /// Any window.
+        Window = "window",
+        /// A window that somebody opens by hand.
+        ManualWindow = "manual_window",
+        /// A schema change that holds the graph's write lock.
+        Lock = "lock",
+        /// Another reconciler, whose turn it is.
+        Turn = "turn",
+        /// A fresh look: something moved, or the last attempt failed.
+        Look = "look",
+    }
+
+    /// What was changed in a store.
+    ActionKind {
+        /// Several pins moved at once in the manifest.
+        Publish = "publish",
+        /// A table got the content of an earlier version.
+        Restore = "restore",
+        /// A fence record was written or closed.
+        Fence = "fence",
+        /// Rows were added to a graph's own history or audit tables.
+        Audit = "audit",
+        /// A sidecar was removed.
+        DeleteSidecar = "delete_sidecar",
+        /// Schema files were moved or removed, or the lock was taken off.
+        Schema = "schema",
+        /// The leader lease was taken or given up.
+        Lease = "lease",
+    }
+
+    /// How a change ended.
+    ActionOutcome {
+        /// It happened.
+        Committed = "committed",
+        /// Its precondition no longer held; nothing happened.
+        Conflict = "conflict",
+        /// The store's answer was lost; it is looked up before anything else.
+        Unknown = "unknown",
+        /// It failed; nothing happened.
+        Failed = "failed",
+    }
+}
+
+impl ActionOutcome {
+    /// How an act ended that failed with `error`.
+    pub fn of(error: &crate::Error) -> Self {
+        match error.kind() {
+            crate::Kind::Moved => Self::Conflict,
+            crate::Kind::Unknown => Self::Unknown,
+            _ => Self::Failed,
+        }
+    }
+}
+
+/// What a scope waits for, and for how long if that is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wait {
+    /// What for.
+    #[serde(rename = "for")]
+    pub reason: WaitReason,
+    /// How much longer, if nothing moves.
+    #[serde(rename = "seconds", skip_serializing_if = "Option::is_none", with = "seconds", default)]
+    pub left: Option<Duration>,
+}
+
+/// Durations as whole seconds, rounded up: who comes back then is not too early.
+mod seconds {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    use std::time::Duration;
+
+    pub fn serialize<S: Serializer>(left: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+        let rounded = left.map(|left| left.as_secs() + u64::from(left.subsec_nanos() > 0));
+        rounded.serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+        Ok(Option::<u64>::deserialize(deserializer)?.map(Duration::from_secs))
+    }
+}
 
 /// How a scope ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// Settled in this run.
@@ -44,6 +152,9 @@ pub struct ScopeReport {
     pub outcome: Outcome,
     /// Why, and what it waits for.
     pub reason: String,
+    /// What it waits for, if it does.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub waits: Option<Wait>,
     /// The tables it moves or would move.
     pub tables: Vec<TableReport>,
 }

@@ -116,6 +116,15 @@ impl Repository {
         Ok(fresh)
     }
 
+    /// Whether somebody has published on main since its last snapshot: one request.
+    pub async fn has_next_version(&self) -> Result<bool> {
+        let next = self.remembered().get(&Branch::main()).map(Snapshot::next_version_key);
+        match next.transpose()? {
+            Some(key) => Ok(self.store.head(&key).await?.is_some()),
+            None => Ok(true),
+        }
+    }
+
     /// A branch as it was at a version of its manifest; `None` if that version is gone.
     pub async fn snapshot_at(&self, branch: &Branch, version: Version) -> Result<Option<Snapshot>> {
         let at = Some((version, self.recognised));

@@ -108,6 +108,15 @@ impl Snapshot {
         &self.dataset
     }
 
+    /// Where the next version of this branch's manifest will lie, in the naming scheme of the one that was loaded.
+    pub(super) fn next_version_key(&self) -> Result<Key> {
+        let base = object_store::path::Path::default();
+        let location = self.dataset.manifest_location();
+        let name = location.naming_scheme.manifest_path(&base, self.version.next().0);
+        let dir = branch_path(MANIFEST, &self.branch);
+        Key::parse(&format!("{dir}/{name}")).map_err(|bad| Error::internal(bad.to_string()))
+    }
+
     /// Refuses to write unless the branch's own stamp is one that we write.
     pub fn writable(&self) -> Result<()> {
         if self.recognised.writable {

@@ -8,12 +8,12 @@ use super::snapshot::MANIFEST;
 use super::tables::dataset_path;
 use super::trouble::{explain, kind_of};
 use crate::error::{Error, Kind, Result};
-use crate::model::{Branch, TableKey};
+use crate::model::{Branch, Permit, TableKey};
 use crate::store::Key;
 
 impl Repository {
     /// Removes the dataset of a table that no branch has ever registered. `false` if some branch has.
-    pub async fn remove_unregistered_dataset(&self, table: &TableKey) -> Result<bool> {
+    pub async fn remove_unregistered_dataset(&self, table: &TableKey, _: Permit) -> Result<bool> {
         let branches = branches::list(&self.store, MANIFEST).await?;
         for branch in std::iter::once(Branch::main()).chain(branches.into_keys()) {
             let snapshot = self.snapshot(&branch).await?;
@@ -34,14 +34,14 @@ impl Repository {
     }
 
     /// Removes the branch that a schema change holds as the graph's write lock.
-    pub async fn remove_schema_lock(&self) -> Result<()> {
+    pub async fn remove_schema_lock(&self, _: Permit) -> Result<()> {
         let lock = Branch::parse(Some(SCHEMA_LOCK)).expect("a constant name is a branch");
         self.remove_branch(MANIFEST, &lock).await?;
         self.remove_branch(COMMITS, &lock).await
     }
 
     /// Removes a branch of the manifest on which no table was written.
-    pub async fn remove_manifest_branch(&self, branch: &Branch) -> Result<()> {
+    pub async fn remove_manifest_branch(&self, branch: &Branch, _: Permit) -> Result<()> {
         self.remove_branch(MANIFEST, branch).await
     }
 

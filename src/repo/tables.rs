@@ -8,7 +8,7 @@ use crate::error::{Error, Kind, Result};
 use crate::model::history::{Step, StepKind};
 use crate::model::manifest::Entry;
 use crate::model::table_path::{branch_path, graph_table_path};
-use crate::model::{Branch, TableKey, Version};
+use crate::model::{Branch, Permit, TableKey, Version};
 use crate::store::Key;
 use lance::Dataset;
 use lance::dataset::transaction::{Operation, Transaction};
@@ -119,7 +119,7 @@ impl Table {
     /// look recognises as *already undone*. *A writer commits first*: refused, and nothing of the writer's is hidden. *A
     /// writer commits later*: Lance refuses whatever it staged on an older version, except an overwrite, which the fence
     /// record catches.
-    pub async fn restore(&self, target: Version, operation: &str) -> Result<Restored> {
+    pub async fn restore(&self, target: Version, operation: &str, _: Permit) -> Result<Restored> {
         let transaction = Transaction::new(self.head().0, Operation::Restore { version: target.0 }, None);
         match commit_next(&self.dataset, transaction, None, operation).await? {
             Committed::Yes(made) => Ok(Restored::Yes(Box::new(Self { dataset: *made, ..self.clone() }))),

@@ -9,13 +9,19 @@
 //! | [`backoff`] | how long to leave a scope alone after a failure |
 //! | [`queue`] | which key runs next: wakes that coalesce, one run per key |
 //! | [`runner`] | runs them: bounded concurrency, delayed returns, panics contained |
+//! | [`watch`] | what is new in a repository, for two requests |
+//! | [`windows`] | which window is open, by the calendar or by hand |
+//! | [`lease`] | reconcilers take turns |
 //!
 //! Nothing here knows what a pass does. Time, chance and work are handed in, so that every rule of this room can be
 //! tested without waiting.
 pub mod backoff;
 pub mod clock;
+pub mod lease;
 pub mod manual_clock;
 pub mod queue;
 pub mod runner;
 pub mod schedule;
 pub mod wake;
+pub mod watch;
+pub mod windows;

@@ -2,6 +2,7 @@
 
 use crate::config::PassName;
 use crate::model::audit::Verdict;
+use crate::passes::report::{ActionKind, ActionOutcome, WaitReason};
 use serde::Serialize;
 use std::fmt;
 
@@ -55,52 +56,6 @@ labels! {
         Failed = "failed",
     }
 
-    /// What a scope waits for.
-    WaitReason {
-        /// Its evidence has not stood still for long enough.
-        Grace = "grace",
-        /// Any window.
-        Window = "window",
-        /// A window that somebody opens by hand.
-        ManualWindow = "manual_window",
-    }
-
-    /// What was changed in a store.
-    ActionKind {
-        /// Several pins moved at once in the manifest.
-        Publish = "publish",
-        /// A table got the content of an earlier version.
-        Restore = "restore",
-        /// A fence record was written or closed.
-        Fence = "fence",
-        /// Rows were added to a graph's own history or audit tables.
-        Audit = "audit",
-        /// A sidecar was removed.
-        DeleteSidecar = "delete_sidecar",
-        /// A sidecar was put out of its engine's sight, or back.
-        Quarantine = "quarantine",
-        /// Schema files were moved or removed.
-        Schema = "schema",
-        /// A branch or a dataset that a crash left was removed.
-        Remove = "remove",
-        /// A tag was put on a version, or taken off.
-        Tag = "tag",
-        /// The leader lease was taken or given up.
-        Lease = "lease",
-    }
-
-    /// How a change ended.
-    ActionOutcome {
-        /// It happened.
-        Committed = "committed",
-        /// Its precondition no longer held; nothing happened.
-        Conflict = "conflict",
-        /// The store's answer was lost; it is looked up before anything else.
-        Unknown = "unknown",
-        /// It failed; nothing happened.
-        Failed = "failed",
-    }
-
     /// How a request to reconcile was answered.
     RequestOutcome {
         /// It was accepted.
@@ -137,21 +92,17 @@ impl ActivationOutcome {
     }
 }
 
-impl Label for Verdict {
-    fn all() -> &'static [Self] {
-        const ALL: &[Verdict] = &Verdict::ALL;
-        ALL
-    }
-    fn word(self) -> &'static str {
-        self.as_str()
-    }
+macro_rules! words_of_others {
+    ($($name:ty),+) => { $(
+        impl Label for $name {
+            fn all() -> &'static [Self] {
+                Self::ALL
+            }
+            fn word(self) -> &'static str {
+                self.as_str()
+            }
+        }
+    )+ };
 }
 
-impl Label for PassName {
-    fn all() -> &'static [Self] {
-        Self::ALL
-    }
-    fn word(self) -> &'static str {
-        self.as_str()
-    }
-}
+words_of_others! { ActionKind, ActionOutcome, PassName, Verdict, WaitReason }

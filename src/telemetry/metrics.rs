@@ -1,12 +1,11 @@
 //! Counts what happens. Every series exists from the start, at zero, so that the first event shows as a change.
 
 use super::families::{self as family, Family};
-use super::labels::{
-    ActionKind, ActionOutcome, ActivationOutcome, Label, RequestOutcome, StoreOperation, WaitReason,
-};
+use super::labels::{ActivationOutcome, Label, RequestOutcome, StoreOperation};
 use crate::config::{PassName, Settings};
 use crate::model::Timestamp;
 use crate::model::audit::Verdict;
+use crate::passes::report::{ActionKind, ActionOutcome, WaitReason};
 use crate::store::Requests;
 use crate::{Error, Result};
 use prometheus::{GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry, TextEncoder};

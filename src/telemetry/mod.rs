@@ -22,6 +22,6 @@ pub mod metrics;
 pub mod tokens;
 
 pub use http::{Accepted, Daemon, Rejected, Server};
-pub use labels::{ActionKind, ActionOutcome, ActivationOutcome, RequestOutcome, StoreOperation, WaitReason};
+pub use labels::{ActivationOutcome, RequestOutcome, StoreOperation};
 pub use metrics::{Metrics, RepositoryMetrics};
 pub use tokens::Tokens;

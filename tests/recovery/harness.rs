@@ -2,14 +2,15 @@
 
 use crate::support::graph::{Graph, next_ulid};
 use crate::support::repos::faulty;
+use async_trait::async_trait;
 use outrigger::error::Result;
-use outrigger::model::Timestamp;
 use outrigger::model::audit::Verdict;
-use outrigger::passes::recovery::act::Handles;
-use outrigger::passes::recovery::decide::{Policy, Window};
+use outrigger::model::{Permit, Timestamp, Window};
+use outrigger::passes::recovery::act::{Handles, Turn};
+use outrigger::passes::recovery::decide::Policy;
 use outrigger::passes::recovery::observe::Grace;
 use outrigger::passes::recovery::run::{Run, run};
-use outrigger::passes::report::{Exit, Outcome, PassReport, ScopeReport};
+use outrigger::passes::report::{ActionKind, ActionOutcome, Exit, Outcome, PassReport, ScopeReport};
 use outrigger::repo::Repository;
 use outrigger::store::{Fault, Requests, Store, StoreParts};
 use std::sync::Arc;
@@ -142,6 +143,8 @@ impl Recoverer<'_> {
             handles: Arc::new(Hands),
             grace: self.grace,
             uptime: Arc::new(move || uptime),
+            resting: Arc::new(|_| None),
+            progress: Arc::new(|_, _| {}),
         });
         let report = run(&repo, &run_with).await?;
         Ok(Told { report, opening, requests: repo.store().requests() - opening })
@@ -151,6 +154,7 @@ impl Recoverer<'_> {
 /// Real time, fresh ids, a window that stays open.
 struct Hands;
 
+#[async_trait]
 impl Handles for Hands {
     fn now(&self) -> Timestamp {
         Timestamp(chrono::Utc::now())
@@ -160,9 +164,15 @@ impl Handles for Hands {
         next_ulid()
     }
 
-    fn window_is_open(&self) -> bool {
-        true
+    async fn turn(&self) -> Result<Turn> {
+        Ok(Turn::Ours)
     }
+
+    async fn permit(&self) -> Result<Option<Permit>> {
+        Ok(Some(Permit::of(Window::Exclusive)))
+    }
+
+    fn acted(&self, _: ActionKind, _: ActionOutcome) {}
 }
 
 impl Told {

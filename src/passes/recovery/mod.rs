@@ -18,3 +18,7 @@ pub mod quarantine;
 pub mod repair;
 #[cfg(feature = "engine")]
 pub mod run;
+#[cfg(feature = "engine")]
+mod sweep;
+#[cfg(feature = "engine")]
+mod tell;

@@ -7,7 +7,7 @@ use super::observation::Component;
 use super::observe::drift::{Drifted, find_drift, half_created};
 use super::observe::{Found, Grace, Quiet, Seen, find};
 use crate::error::{Error, Result};
-use crate::model::{Branch, TableKey};
+use crate::model::{Branch, Permit, TableKey};
 use crate::repo::Repository;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -118,8 +118,8 @@ pub async fn branches(repo: &Repository) -> Result<Vec<Proposal>> {
 /// Carries a proposal out.
 pub async fn carry_out(repo: &Repository, proposal: &Proposal, handles: &dyn Handles) -> Result<Acted> {
     match &proposal.work {
-        Work::Lock => repo.remove_schema_lock().await.map(|()| Acted::Settled),
-        Work::Branch(branch) => remove_branch(repo, branch).await,
+        Work::Lock => repo.remove_schema_lock(permit(handles).await?).await.map(|()| Acted::Settled),
+        Work::Branch(branch) => remove_branch(repo, branch, permit(handles).await?).await,
         Work::Drift(drift, choice) => {
             let decision = chosen(drift, *choice);
             let snapshot = repo.snapshot(&decision.branch).await?;
@@ -131,11 +131,15 @@ pub async fn carry_out(repo: &Repository, proposal: &Proposal, handles: &dyn Han
     }
 }
 
+async fn permit(handles: &dyn Handles) -> Result<Permit> {
+    handles.permit().await?.ok_or_else(|| Error::moved("no window is open"))
+}
+
 /// Looks once more: a branch that has got its history meanwhile is whole.
-async fn remove_branch(repo: &Repository, branch: &Branch) -> Result<Acted> {
+async fn remove_branch(repo: &Repository, branch: &Branch, permit: Permit) -> Result<Acted> {
     let found: Found = find(repo).await?;
     if !half_created(repo, &found).await?.contains(branch) {
         return Ok(Acted::LookAgain(format!("branch {branch} is whole or gone now")));
     }
-    repo.remove_manifest_branch(branch).await.map(|()| Acted::Settled)
+    repo.remove_manifest_branch(branch, permit).await.map(|()| Acted::Settled)
 }

@@ -1,25 +1,26 @@
 //! One activation of the pass on one repository: find, group, then observe, decide and act for each component apart.
 
-use super::act::{Acted, Handles, act};
-use super::decide::drift::decide_drift;
-use super::decide::schema::decide_leftover;
-use super::decide::{Decision, Policy, Timing, decide, table_moves};
-use super::observation::Component;
-use super::observe::{Found, Grace, Intent, Quiet, Seen, Unjudged, component, drift, find, group, leftover};
+use super::act::{Acted, Handles, Turn, act};
+use super::decide::{Decision, Policy, Timing, decide};
+use super::observe::{Found, Grace, Intent, Quiet, component, find, group};
+pub use super::sweep::sweep;
+use super::tell;
 use crate::error::{Error, Result};
-use crate::model::audit::Verdict;
-use crate::passes::report::{Outcome, PassReport, ScopeReport, TableReport};
-use crate::repo::{Repository, Snapshot};
+use crate::passes::report::{Outcome, PassReport, ScopeReport};
+use crate::repo::Repository;
 use futures::StreamExt;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::task::JoinSet;
 
 /// How often a component is looked at anew within one activation when something moves under it. Looks that settled
 /// something do not count: of those there are as many as operations at most.
 const LOOKS: usize = 4;
 
 /// What an activation is run with.
+///
+/// Dropping the future of [`run`] stops everything at its next request: a crash like any other, and the next run finishes.
 pub struct Run {
     /// What the operator allows.
     pub policy: Policy,
@@ -27,156 +28,68 @@ pub struct Run {
     pub dry: bool,
     /// Components worked on at once.
     pub concurrency: usize,
-    /// Time, ids and the window.
+    /// Time, ids, and leave to act.
     pub handles: Arc<dyn Handles>,
     /// The waits seen so far.
     pub grace: Arc<Grace>,
     /// Reading of the monotonic clock.
     pub uptime: Arc<dyn Fn() -> Duration + Send + Sync>,
+    /// How long a scope is still to be left alone after a failure, by its name.
+    pub resting: Arc<dyn Fn(&str) -> Option<Duration> + Send + Sync>,
+    /// Told after each component: how many are done, and of how many.
+    pub progress: Arc<dyn Fn(usize, usize) + Send + Sync>,
 }
 
 /// Runs the pass once. Only a store that does not even list is an error; everything else is told by scope.
 pub async fn run(repo: &Repository, run: &Arc<Run>) -> Result<PassReport> {
+    let mut scopes = claims(repo, run).await?;
+    // What was settled is told even if the rest cannot be looked at.
+    let rest = sweep(repo, run).await;
+    scopes.extend(rest.unwrap_or_else(|error| vec![tell::failed("drift and leftovers".into(), &error)]));
+    Ok(PassReport { pass: "recovery".into(), scopes })
+}
+
+/// The part of the pass that is about sidecars and armed fence records.
+pub async fn claims(repo: &Repository, run: &Arc<Run>) -> Result<Vec<ScopeReport>> {
     repo.require_graph()?;
     let found = Arc::new(find(repo).await?);
     let pending: BTreeSet<_> = found.intents.iter().map(|intent| intent.sidecar.operation.clone()).collect();
     run.grace.retain(|operation| pending.contains(operation));
-    let mut scopes: Vec<ScopeReport> = found.unjudged.iter().map(held).collect();
-    let mut work = futures::stream::iter(group(&found.intents))
+    let mut scopes: Vec<ScopeReport> = found.unjudged.iter().map(tell::unjudged).collect();
+    let groups = group(&found.intents);
+    let (mut done, all) = (0, groups.len());
+    let mut work = futures::stream::iter(groups)
         .map(|intents| isolated(repo.clone(), found.clone(), intents, run.clone()))
         .buffered(run.concurrency.max(1));
     while let Some(more) = work.next().await {
         scopes.extend(more);
-    }
-    // What was settled above is told even if the rest cannot be looked at.
-    let rest = unclaimed(repo, run).await;
-    scopes.extend(rest.unwrap_or_else(|error| vec![failed_scope("drift and leftovers".into(), &error)]));
-    Ok(PassReport { pass: "recovery".into(), scopes })
-}
-
-/// What no sidecar explains: half-created branches, drift, staged contract files, a lock.
-async fn unclaimed(repo: &Repository, run: &Run) -> Result<Vec<ScopeReport>> {
-    let found = find(repo).await?;
-    let mut scopes = Vec::new();
-    let half = drift::half_created(repo, &found).await?;
-    for branch in &half {
-        let reason = "it has no commit history: its creation died half-way, and no engine can open it; see `outrigger repair branch`";
-        scopes.push(held_scope(format!("branch {branch}"), reason.into()));
-    }
-    let mut snapshots = Vec::new();
-    for branch in found.public_branches().filter(|branch| !half.contains(branch)) {
-        match repo.snapshot(&branch).await {
-            Ok(Some(snapshot)) if snapshot.writable().is_ok() => snapshots.push(Arc::new(snapshot)),
-            Ok(Some(snapshot)) => {
-                let why = snapshot.writable().err().map(|error| error.chain()).unwrap_or_default();
-                scopes.push(held_scope(format!("branch {branch}"), why));
-            }
-            Ok(None) => {}
-            Err(error) if error.kind() == crate::Kind::Corrupt => {
-                scopes.push(held_scope(format!("branch {branch}"), error.chain()));
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    let quiet = Quiet { memory: &run.grace, grace: run.policy.grace, uptime: (run.uptime)() };
-    for drifted in drift::find_drift(repo, &found, &snapshots, &quiet).await? {
-        let (name, decision) = match drifted {
-            drift::Drifted::Unreadable(at, why) => {
-                scopes.push(held_scope(format!("drift {} on {}", at.table, at.branch), why));
-                continue;
-            }
-            drift::Drifted::Seen(drift) => {
-                let name = format!("drift {} on {}", drift.at.table, drift.at.branch);
-                (name, decide_drift(&drift, &run.policy))
-            }
-        };
-        scopes.push(carry_out(repo, run, name, &decision, &snapshots).await);
-    }
-    if let Some(decision) = decide_leftover(&leftover(repo, &found).await?, &run.policy) {
-        scopes.push(carry_out(repo, run, "schema".into(), &decision, &snapshots).await);
+        done += 1;
+        (run.progress)(done, all);
     }
     Ok(scopes)
 }
 
-fn failed_scope(scope: String, error: &Error) -> ScopeReport {
-    let reason = error.chain();
-    ScopeReport { scope, verdict: Verdict::Hold, outcome: Outcome::Failed, reason, tables: Vec::new() }
-}
-
-fn held_scope(scope: String, reason: String) -> ScopeReport {
-    ScopeReport { scope, verdict: Verdict::Hold, outcome: Outcome::Held, reason, tables: Vec::new() }
-}
-
-/// Carries out a decision that is about no claim, if it is time.
-async fn carry_out(
-    repo: &Repository,
-    run: &Run,
-    scope: String,
-    decision: &Decision,
-    snapshots: &[Arc<Snapshot>],
-) -> ScopeReport {
-    let mut outcome = planned(decision);
-    let mut more = None;
-    if outcome == Outcome::Due && !run.dry {
-        // Publishing for one table moves the manifest under the next: each is carried out on the newest.
-        let fresh = repo.snapshot(&decision.branch).await.ok().flatten().map(Arc::new);
-        let known = snapshots.iter().find(|at| at.branch == decision.branch).cloned();
-        let at = fresh.or(known).map(|at| (at.branch.clone(), at));
-        let seen = Seen {
-            component: Component::default(),
-            snapshots: at.into_iter().collect(),
-            intents: Vec::new(),
-        };
-        outcome = match act(repo, &seen, decision, run.handles.as_ref()).await {
-            Ok(Acted::Settled) => Outcome::Done,
-            Ok(Acted::LookAgain(why)) => {
-                more = Some(format!("{why}; the next run looks again"));
-                Outcome::Waits
-            }
-            Err(error) => {
-                more = Some(error.chain());
-                Outcome::Failed
-            }
-        };
-    }
-    ScopeReport { scope, ..report(decision, outcome, more.as_deref()) }
-}
-
-fn held(unjudged: &Unjudged) -> ScopeReport {
-    let advice = if unjudged.blocks_writers {
-        let name = unjudged.key.file_name();
-        format!("; it blocks every engine writer: look at it, then `outrigger sidecars quarantine {name}`")
-    } else {
-        String::new()
-    };
-    ScopeReport {
-        scope: unjudged.key.to_string(),
-        verdict: Verdict::Hold,
-        outcome: Outcome::Held,
-        reason: format!("{}{advice}", unjudged.reason),
-        tables: Vec::new(),
-    }
-}
-
-/// Runs one component in a task of its own: a panic or an error in it stays its own.
+/// Runs one component in a task of its own: a panic or an error in it stays its own. The task ends with this future.
 async fn isolated(
     repo: Repository,
     found: Arc<Found>,
     intents: Vec<Intent>,
     run: Arc<Run>,
 ) -> Vec<ScopeReport> {
-    let scope = name(intents.iter().map(|intent| intent.sidecar.operation.as_str()));
-    let task = tokio::spawn(async move { settle(&repo, &found, intents, &run).await });
-    let failed = |error: Error| vec![failed_scope(scope, &error)];
-    match task.await {
-        Ok(Ok(reports)) => reports,
-        Ok(Err(error)) => failed(error),
-        Err(stopped) => failed(Error::internal("this scope's task stopped").caused_by(stopped)),
+    let scope = tell::name(intents.iter().map(|intent| intent.sidecar.operation.as_str()));
+    if let Some(left) = (run.resting)(&scope) {
+        return vec![tell::resting(scope, left)];
     }
-}
-
-fn name<'a>(operations: impl Iterator<Item = &'a str>) -> String {
-    operations.collect::<Vec<_>>().join(" ")
+    let mut task = JoinSet::new();
+    task.spawn(async move { settle(&repo, &found, intents, &run).await });
+    match task.join_next().await {
+        Some(Ok(Ok(reports))) => reports,
+        Some(Ok(Err(error))) => vec![tell::failed(scope, &error)],
+        Some(Err(stopped)) => {
+            vec![tell::failed(scope, &Error::internal("this scope's task stopped").caused_by(stopped))]
+        }
+        None => Vec::new(),
+    }
 }
 
 async fn settle(
@@ -195,20 +108,24 @@ async fn settle(
         let seen = component(repo, found, intents.clone(), &quiet).await?;
         let decisions = decide(&seen.component, &run.policy);
         if run.dry {
-            return Ok(decisions.iter().map(|decision| report(decision, planned(decision), None)).collect());
+            return Ok(decisions.iter().map(tell::planned).collect());
+        }
+        if let Some(other) = other_leads(run, &decisions).await? {
+            reports.extend(decisions.iter().map(|decision| tell::of_another(decision, &other)));
+            return Ok(reports);
         }
         let mut again = false;
         let mut waiting = Vec::new();
         for decision in decisions {
             if decision.timing != Timing::Now {
-                waiting.push(report(&decision, planned(&decision), None));
+                waiting.push(tell::planned(&decision));
                 continue;
             }
             let settled = |intent: &Intent| decision.operations.contains(&intent.sidecar.operation);
             match act(repo, &seen, &decision, run.handles.as_ref()).await? {
                 Acted::Settled => {
                     tracing::info!(verdict = decision.verdict.as_str(), operations = ?decision.operations, reason = %decision.reason, "settled");
-                    reports.push(report(&decision, Outcome::Done, None));
+                    reports.push(tell::ended(&decision, Outcome::Done, None));
                     let pending = intents.len();
                     intents.retain(|intent| !settled(intent));
                     if intents.len() < pending {
@@ -236,15 +153,20 @@ async fn settle(
             return Ok(reports);
         }
     }
-    let reason = moved.unwrap_or_else(|| "its tables keep moving".into());
-    reports.push(ScopeReport {
-        scope: name(intents.iter().map(|intent| intent.sidecar.operation.as_str())),
-        verdict: Verdict::Hold,
-        outcome: Outcome::Waits,
-        reason: format!("{reason}; the next run looks again"),
-        tables: Vec::new(),
-    });
+    let scope = tell::name(intents.iter().map(|intent| intent.sidecar.operation.as_str()));
+    reports.push(tell::keeps_moving(scope, moved));
     Ok(reports)
+}
+
+/// Who leads instead of us, if anything is due. Asked once for each look: it saves work, it guards nothing.
+async fn other_leads(run: &Run, decisions: &[Decision]) -> Result<Option<String>> {
+    if decisions.iter().all(|decision| decision.timing != Timing::Now) {
+        return Ok(None);
+    }
+    match run.handles.turn().await? {
+        Turn::Ours => Ok(None),
+        Turn::Of(other) => Ok(Some(other)),
+    }
 }
 
 /// The intents that are still there, with their files as they are now.
@@ -252,42 +174,4 @@ async fn refreshed(repo: &Repository, intents: Vec<Intent>) -> Result<Vec<Intent
     let found = find(repo).await?;
     let wanted: BTreeSet<_> = intents.iter().map(|intent| intent.sidecar.operation.clone()).collect();
     Ok(found.intents.into_iter().filter(|intent| wanted.contains(&intent.sidecar.operation)).collect())
-}
-
-fn planned(decision: &Decision) -> Outcome {
-    match decision.timing {
-        Timing::Now => Outcome::Due,
-        Timing::Person => Outcome::Held,
-        _ => Outcome::Waits,
-    }
-}
-
-fn report(decision: &Decision, outcome: Outcome, more: Option<&str>) -> ScopeReport {
-    let waits = match (&outcome, &decision.timing) {
-        (Outcome::Waits, Timing::Grace { left: Some(left) }) => {
-            format!("; waits {} more, if nothing moves", humantime::format_duration(Duration::from_secs(left.as_secs())))
-        }
-        (Outcome::Waits, Timing::Grace { left: None }) => "; waits for its grace, the store gives no time".into(),
-        (Outcome::Waits, Timing::Window) => {
-            "; waits for a window: run `outrigger once --exclusive` while no writer is active".into()
-        }
-        (Outcome::Waits, Timing::ManualWindow) => {
-            "; waits for a window that a person opens: `outrigger once --exclusive` while no writer is active".into()
-        }
-        (Outcome::Waits, Timing::Lock) => {
-            "; waits for a schema change that holds the graph's write lock (if it is dead: `outrigger repair lock`)".into()
-        }
-        _ => String::new(),
-    };
-    let more = more.map(|more| format!("; {more}")).unwrap_or_default();
-    ScopeReport {
-        scope: name(decision.operations.iter().map(|operation| operation.as_str())),
-        verdict: decision.verdict,
-        outcome,
-        reason: format!("{}{waits}{more}", decision.reason),
-        tables: table_moves(decision)
-            .into_iter()
-            .map(|(key, branch, from, to)| TableReport { key, branch, from, to })
-            .collect(),
-    }
 }

@@ -24,20 +24,36 @@ use super::observe::{Intent, Seen};
 use crate::error::{Error, Kind, Result};
 use crate::model::audit::{RecoveryKind, Verdict};
 use crate::model::manifest::{CommitIntent, Marker};
-use crate::model::{Branch, OperationId, Timestamp, Version};
+use crate::model::{Branch, OperationId, Permit, Timestamp, Version};
+use crate::passes::report::{ActionKind, ActionOutcome};
 use crate::repo::history::{Audit, CommitRecord, RECOVERY_ACTOR};
 use crate::repo::tables::Restored;
 use crate::repo::{Dialect, Repository, Snapshot};
 use crate::store::ControlObject;
+use async_trait::async_trait;
 
-/// What the edges give to an act: time and fresh ids.
+/// What the edges give to an act: time, fresh ids, and leave to act.
+#[async_trait]
 pub trait Handles: Send + Sync {
     /// This host's clock, for records.
     fn now(&self) -> Timestamp;
     /// A fresh ULID.
     fn ulid(&self) -> String;
-    /// Whether the window under which a roll back was decided is still open; asked before every act that needs it.
-    fn window_is_open(&self) -> bool;
+    /// Whether it is our turn; asked before the first act on a scope. Saves work, guards nothing.
+    async fn turn(&self) -> Result<Turn>;
+    /// The right to undo, looked for anew: `None` once no window is open. Asked before every act that needs it.
+    async fn permit(&self) -> Result<Option<Permit>>;
+    /// Counts an act.
+    fn acted(&self, kind: ActionKind, outcome: ActionOutcome);
+}
+
+/// Whether it is our turn to act.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Turn {
+    /// It is.
+    Ours,
+    /// Another reconciler leads: its name.
+    Of(String),
 }
 
 /// How an act ended.
@@ -70,6 +86,9 @@ pub async fn act(
     }
 }
 
+/// Why an undoing stops half-way.
+const WINDOW_CLOSED: &str = "the window has closed";
+
 struct Act<'a> {
     repo: &'a Repository,
     seen: &'a Seen,
@@ -81,10 +100,19 @@ struct Act<'a> {
 impl Act<'_> {
     /// Staged files and lock that no sidecar explains: nothing to publish.
     async fn conclude_schema(&self) -> Result<Acted> {
-        if let Some(work) = &self.decision.schema {
-            schema::conclude(self.repo, work, self.handles).await?;
+        Ok(self.conclude().await?.unwrap_or(Acted::Settled))
+    }
+
+    /// The steps after the publish of a schema change, if there are any; says so if the window closes meanwhile.
+    async fn conclude(&self) -> Result<Option<Acted>> {
+        let Some(work) = &self.decision.schema else { return Ok(None) };
+        let ended = schema::conclude(self.repo, work, self.handles).await;
+        self.count(ActionKind::Schema, &ended, |()| false);
+        match ended {
+            Ok(()) => Ok(None),
+            Err(moved) if moved.kind() == Kind::Moved => Ok(Some(Acted::LookAgain(moved.chain()))),
+            Err(error) => Err(error),
         }
-        Ok(Acted::Settled)
     }
 
     async fn settle(&self) -> Result<Acted> {
@@ -93,10 +121,12 @@ impl Act<'_> {
         };
         if self.decision.needs_fence {
             for intent in &self.intents {
-                fence::arm(self.repo, self.seen, intent, self.handles).await?;
+                let armed = fence::arm(self.repo, self.seen, intent, self.handles).await;
+                self.count(ActionKind::Fence, &armed, |()| false);
+                armed?;
             }
             if let Some(gone) = self.first_without_file().await? {
-                fence::close(self.repo, &gone, self.handles).await?;
+                self.close_fence(&gone).await?;
                 return Ok(Acted::LookAgain(format!("the writer of {gone} has finished")));
             }
         }
@@ -106,9 +136,10 @@ impl Act<'_> {
         if let Some(moved) = self.restore(&base).await? {
             return Ok(Acted::LookAgain(moved));
         }
-        match publish::publish(self.repo, self.seen, self.decision, &self.intents, &base, self.handles)
-            .await?
-        {
+        let published =
+            publish::publish(self.repo, self.seen, self.decision, &self.intents, &base, self.handles).await;
+        self.count(ActionKind::Publish, &published, |ended| matches!(ended, publish::Ended::Moved(_)));
+        match published? {
             publish::Ended::Published(commits, version) if self.intents.is_empty() => {
                 return self.conclude_drift(&commits, version).await;
             }
@@ -144,6 +175,16 @@ impl Act<'_> {
         })
     }
 
+    /// Counts an act by its ending; `lost` says of one that did not fail whether its precondition no longer held.
+    fn count<T>(&self, kind: ActionKind, ended: &Result<T>, lost: impl Fn(&T) -> bool) {
+        let outcome = match ended {
+            Ok(ending) if lost(ending) => ActionOutcome::Conflict,
+            Ok(_) => ActionOutcome::Committed,
+            Err(error) => ActionOutcome::of(error),
+        };
+        self.handles.acted(kind, outcome);
+    }
+
     async fn first_without_file(&self) -> Result<Option<OperationId>> {
         for intent in self.intents.iter().filter(|intent| intent.origin == Origin::Sidecar) {
             let key = ControlObject::Sidecar(intent.sidecar.operation.clone()).key();
@@ -160,9 +201,9 @@ impl Act<'_> {
         let operation = self.decision.operations.first().map(OperationId::as_str).unwrap_or_default();
         for plan in &self.decision.tables {
             let TableWork::Restore { head } = plan.work else { continue };
-            if !self.handles.window_is_open() {
-                return Ok(Some("the window has closed".into()));
-            }
+            let Some(permit) = self.handles.permit().await? else {
+                return Ok(Some(WINDOW_CLOSED.into()));
+            };
             let now = self.repo.snapshot(&base.branch).await?;
             if now.is_none_or(|now| now.version != base.version) {
                 return Ok(Some(format!("branch {} was published to", base.branch)));
@@ -173,11 +214,19 @@ impl Act<'_> {
             if table.head() != head {
                 return Ok(Some(format!("{} moved from version {head} to {}", plan.at.table, table.head())));
             }
-            if let Restored::Moved(why) = table.restore(plan.pin, operation).await? {
+            let restored = table.restore(plan.pin, operation, permit).await;
+            self.count(ActionKind::Restore, &restored, |ended| matches!(ended, Restored::Moved(_)));
+            if let Restored::Moved(why) = restored? {
                 return Ok(Some(why.chain()));
             }
         }
         Ok(None)
+    }
+
+    async fn close_fence(&self, operation: &OperationId) -> Result<()> {
+        let closed = fence::close(self.repo, operation, self.handles).await;
+        self.count(ActionKind::Fence, &closed, |()| false);
+        closed
     }
 
     /// Steps 5 to 7, repeatable: everything is derived from the marker.
@@ -188,12 +237,12 @@ impl Act<'_> {
                 return Ok(Acted::LookAgain(format!("the marker of {operation} is not there yet")));
             };
             self.record(intent, &on, &marker).await?;
-            if let Some(work) = &self.decision.schema {
-                schema::conclude(self.repo, work, self.handles).await?;
+            if let Some(stopped) = self.conclude().await? {
+                return Ok(stopped);
             }
-            self.repo.store().delete(&ControlObject::Sidecar(operation.clone()).key()).await?;
+            self.delete_file(operation).await?;
             if intent.fenced || self.decision.needs_fence || intent.origin == Origin::ArmedFence {
-                fence::close(self.repo, operation, self.handles).await?;
+                self.close_fence(operation).await?;
             }
         }
         Ok(Acted::Settled)
@@ -253,14 +302,22 @@ impl Act<'_> {
             outcomes,
             created_at: marker.created_at,
         };
-        self.repo.record_audit(&audit).await
+        let recorded = self.repo.record_audit(&audit).await;
+        self.count(ActionKind::Audit, &recorded, |()| false);
+        recorded
     }
 
     async fn delete_files(&self) -> Result<()> {
         for intent in self.intents.iter().filter(|intent| intent.origin == Origin::Sidecar) {
-            self.repo.store().delete(&ControlObject::Sidecar(intent.sidecar.operation.clone()).key()).await?;
+            self.delete_file(&intent.sidecar.operation).await?;
         }
         Ok(())
+    }
+
+    async fn delete_file(&self, operation: &OperationId) -> Result<()> {
+        let deleted = self.repo.store().delete(&ControlObject::Sidecar(operation.clone()).key()).await;
+        self.count(ActionKind::DeleteSidecar, &deleted, |()| false);
+        deleted
     }
 }
 

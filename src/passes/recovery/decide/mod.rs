@@ -29,10 +29,11 @@ pub mod standing;
 pub mod timing;
 
 use super::observation::{Component, TableRef};
+pub use crate::model::Window;
 use crate::model::audit::Verdict;
 use crate::model::{Branch, OperationId, TableKey, Version};
 use serde::{Deserialize, Serialize};
-pub use timing::{Policy, Timing, Window};
+pub use timing::{Policy, Timing};
 
 /// What to do with one table, under the condition that head and pin are still as seen.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,31 +3,11 @@
 use super::super::observation::{Component, Origin};
 use super::schema::SchemaWork;
 use super::{Decision, Judgement};
+use crate::model::Window;
 use crate::model::audit::Verdict;
 use crate::model::sidecar::WriterKind;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
-
-/// A period in which somebody promises that no writer is active. A promise, not a proof.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Window {
-    /// The operator's word for this run.
-    Exclusive,
-    /// A window that somebody opened by hand.
-    Manual,
-    /// A window by the calendar.
-    Schedule,
-    /// The native gate, which writers obey.
-    Gate,
-}
-
-impl Window {
-    /// Whether it covers acts that the store cannot guard by a precondition (contract files, lock branch, datasets).
-    pub fn covers_unguarded_acts(self) -> bool {
-        !matches!(self, Self::Schedule)
-    }
-}
 
 /// What the operator allows.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,0 +1,101 @@
+//! `outrigger window`: opens a period in which no writer is active, so that daemons and `once` may undo.
+
+use super::{Format, Target, duration, output};
+use crate::app;
+use crate::error::Result;
+use crate::passes::report::Exit;
+use crate::runtime::windows::{self, ManualWindow};
+use crate::store::Store;
+use serde::Serialize;
+use std::time::Duration;
+
+/// Arguments.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    /// Open a window. It is your promise that no writer is active until it ends or you close it.
+    Open {
+        /// How long it stays open, by the store's clock: 10s to 24h. A restart never lengthens it.
+        #[arg(long = "for", value_parser = duration, value_name = "DURATION")]
+        length: Duration,
+        /// Why; whoever looks later reads it.
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Close every manual window. What is being undone stops before its next act, and is finished in another window.
+    Close {
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Show manual windows. Reads only.
+    Show {
+        #[command(flatten)]
+        target: Target,
+    },
+}
+
+#[derive(Debug, Serialize)]
+struct Row<'a> {
+    #[serde(flatten)]
+    window: &'a ManualWindow,
+    seconds_left: u64,
+}
+
+pub(super) async fn run(args: Args) -> Result<Exit> {
+    match args.action {
+        Action::Open { length, reason, target } => {
+            let store = graph_store(&target).await?;
+            let window = windows::open(&store, length, &reason, app::ulid).await?;
+            print(&target, &store, std::slice::from_ref(&window));
+        }
+        Action::Close { target } => {
+            let store = graph_store(&target).await?;
+            let closed = windows::close(&store).await?;
+            match (target.format, closed.len()) {
+                (Format::Json, _) => output::json(&closed),
+                (Format::Table, 0) => output::line("no manual window is open"),
+                (Format::Table, _) => output::line("closed"),
+            }
+        }
+        Action::Show { target } => {
+            let store = graph_store(&target).await?;
+            let windows = windows::list(&store).await?;
+            print(&target, &store, &windows);
+        }
+    }
+    Ok(Exit::Converged)
+}
+
+/// The store of a graph; nothing else has windows.
+async fn graph_store(target: &Target) -> Result<Store> {
+    let repo = app::open(&target.uri()?).await?;
+    repo.require_graph()?;
+    Ok(repo.store().clone())
+}
+
+fn print(target: &Target, store: &Store, windows: &[ManualWindow]) {
+    let left = |window: &ManualWindow| store.now().and_then(|now| window.left(now)).unwrap_or_default();
+    let rows: Vec<Row> =
+        windows.iter().map(|window| Row { window, seconds_left: left(window).as_secs() }).collect();
+    if let Format::Json = target.format {
+        return output::json(&rows);
+    }
+    if rows.is_empty() {
+        return output::line("no manual window is open");
+    }
+    let cells = |row: &Row| {
+        let left = match row.seconds_left {
+            0 => "over".to_owned(),
+            seconds => humantime::format_duration(Duration::from_secs(seconds)).to_string(),
+        };
+        vec![row.window.id.to_string(), row.window.opened.to_string(), left, row.window.reason.clone()]
+    };
+    output::table(&["WINDOW", "OPENED", "LEFT", "REASON"], &rows.iter().map(cells).collect::<Vec<_>>());
+}

@@ -1,0 +1,337 @@
+//! One repository: look, decide how much of the pass is due, run it, say when to come back.
+
+use super::Parts;
+use super::acting::{Acting, SharedWindows, open_window};
+use super::board::{OpenWindow, SharedStatus, Status};
+use super::booking;
+use super::due::{Extent, Facts, extent};
+use super::told::Told;
+use crate::config::{LeaseSettings, PassName, PassSettings, RepositorySettings};
+use crate::error::{Error, Kind, Result};
+use crate::model::Window;
+use crate::passes::recovery::decide::Policy;
+use crate::passes::recovery::observe::Grace;
+use crate::passes::recovery::run::{self as recovery, Run};
+use crate::passes::report::ScopeReport;
+use crate::repo::Repository;
+use crate::runtime::backoff::{Backoff, BackoffPolicy, jittered};
+use crate::runtime::clock::Monotonic;
+use crate::runtime::lease::Lease;
+use crate::runtime::queue::{Reason, Requeue};
+use crate::runtime::watch::{News, Watch, claims_in, oldest};
+use crate::runtime::windows::{Open, Windows};
+use crate::store::{Requests, Store};
+use crate::telemetry::labels::ActivationOutcome;
+use crate::telemetry::metrics::RepositoryMetrics;
+use futures::FutureExt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// A look that comes this many intervals late was not late: this host slept, or was stopped.
+const PAUSE_INTERVALS: u32 = 4;
+
+/// Keeps one repository in order.
+pub struct Keeper {
+    settings: RepositorySettings,
+    lease: LeaseSettings,
+    parts: Parts,
+    metrics: RepositoryMetrics,
+    status: SharedStatus,
+    state: tokio::sync::Mutex<State>,
+}
+
+/// What is remembered between looks. Losing it costs requests and starts waits anew, no more.
+struct State {
+    kept: Option<Kept>,
+    /// Failures of whole looks.
+    failures: Backoff<()>,
+}
+
+/// A repository that could be opened.
+struct Kept {
+    repo: Repository,
+    lease: Arc<Lease>,
+    windows: SharedWindows,
+    watch: Watch,
+    grace: Arc<Grace>,
+    counted: Requests,
+    looked_at: Monotonic,
+    everything_at: Option<Monotonic>,
+    told: Told,
+    /// The window under which the last run was made.
+    ran_in: Option<Window>,
+}
+
+impl Keeper {
+    pub(super) fn new(
+        settings: RepositorySettings,
+        lease: LeaseSettings,
+        parts: Parts,
+        metrics: RepositoryMetrics,
+    ) -> Self {
+        let failures = Backoff::new(BackoffPolicy::DEFAULT, parts.chance.clone());
+        let state = tokio::sync::Mutex::new(State { kept: None, failures });
+        Self { settings, lease, parts, metrics, status: SharedStatus::default(), state }
+    }
+
+    pub(super) fn status(&self) -> SharedStatus {
+        self.status.clone()
+    }
+
+    /// One look, and what is due. Never fails: trouble is told, counted, and tried again later.
+    pub(super) async fn tick(&self, reason: Reason) -> Requeue {
+        let mut state = self.state.lock().await;
+        let state = &mut *state;
+        let looked = match self.kept(&mut state.kept).await {
+            Ok(kept) => self.look(kept, reason).await,
+            Err(error) => Err(error),
+        };
+        if let Some(kept) = &mut state.kept {
+            self.settle_accounts(kept).await;
+        }
+        let after = match looked {
+            Ok(after) => {
+                state.failures.succeeded(&());
+                after
+            }
+            Err(error) => {
+                if matches!(error.kind(), Kind::Refused | Kind::Missing | Kind::Corrupt | Kind::Invalid) {
+                    self.let_go(&mut state.kept).await;
+                }
+                self.tell_failure(&error);
+                self.settings.interval.max(state.failures.failed(()))
+            }
+        };
+        Requeue::After(after)
+    }
+
+    /// A run of ours panicked.
+    pub(super) fn panicked(&self, message: &str) -> Requeue {
+        self.metrics.panic();
+        self.tell_failure(&Error::internal(format!("a defect of this program: {message}")));
+        Requeue::After(self.settings.interval)
+    }
+
+    /// Gives the lease up.
+    pub(super) async fn release(&self) {
+        if let Some(kept) = &self.state.lock().await.kept {
+            kept.lease.release().await;
+            self.metrics.lease(false);
+        }
+    }
+
+    async fn kept<'s>(&self, kept: &'s mut Option<Kept>) -> Result<&'s mut Kept> {
+        if kept.is_none() {
+            *kept = Some(self.open().await?);
+        }
+        kept.as_mut().ok_or_else(|| Error::internal("a repository was opened and is not there"))
+    }
+
+    async fn open(&self) -> Result<Kept> {
+        let store = Store::open(&self.settings.uri, &self.settings.store, self.parts.store.clone()).await?;
+        let repo = Repository::open(store.clone()).await?;
+        repo.require_graph()?;
+        let Parts { clock, ulid, holder, chance, .. } = self.parts.clone();
+        let lease = Lease::new(store, clock.clone(), self.lease, holder, ulid);
+        Ok(Kept {
+            repo,
+            lease: Arc::new(lease),
+            windows: Arc::new(Mutex::new(Windows::new(self.settings.windows.clone()))),
+            watch: Watch::default(),
+            grace: Arc::new(Grace::default()),
+            counted: Requests::default(),
+            looked_at: clock.monotonic(),
+            everything_at: None,
+            told: Told::new(Backoff::new(BackoffPolicy::DEFAULT, chance)),
+            ran_in: None,
+        })
+    }
+
+    async fn let_go(&self, kept: &mut Option<Kept>) {
+        if let Some(kept) = kept.take() {
+            kept.lease.release().await;
+        }
+    }
+
+    async fn look(&self, kept: &mut Kept, reason: Reason) -> Result<Duration> {
+        let now = self.parts.clock.monotonic();
+        let news = kept.watch.look(&kept.repo).await?;
+        kept.lease.look(&news.listing).await;
+        let open = self.windows(kept, &news).await?;
+        let due = extent(&self.facts(kept, &news, open.as_ref(), reason, now));
+        kept.looked_at = now;
+        if let (Some(pass), true) = (self.recovery(), due > Extent::Nothing) {
+            self.run(kept, pass, due, open.as_ref()).await?;
+        }
+        kept.lease.rest().await;
+        self.tell(kept, &news, open.as_ref()).await;
+        Ok(self.come_back(kept, &news))
+    }
+
+    fn recovery(&self) -> Option<&PassSettings> {
+        self.settings.enabled_passes().find(|(name, _)| *name == PassName::Recovery).map(|(_, pass)| pass)
+    }
+
+    async fn windows(&self, kept: &Kept, news: &News) -> Result<Option<Open>> {
+        // Read outside of the lock, which acts take while they run.
+        let mut windows = Windows::new(self.settings.windows.clone());
+        std::mem::swap(&mut windows, &mut *kept.windows.lock().unwrap_or_else(PoisonError::into_inner));
+        let looked = windows.look(kept.repo.store(), &news.listing).await;
+        *kept.windows.lock().unwrap_or_else(PoisonError::into_inner) = windows;
+        looked?;
+        Ok(open_window(&kept.windows, self.parts.clock.as_ref(), kept.repo.store()))
+    }
+
+    fn facts(&self, kept: &Kept, news: &News, open: Option<&Open>, reason: Reason, now: Monotonic) -> Facts {
+        let window = open.filter(|open| open.accepts_new_scopes).map(|open| open.window);
+        Facts {
+            reason,
+            scheduled: self.recovery().is_some_and(|pass| pass.schedule.is_some()),
+            since_everything: kept.everything_at.map(|at| now.since(at)),
+            paused: now.since(kept.looked_at) > self.settings.interval * PAUSE_INTERVALS,
+            control_changed: news.control_changed,
+            published: news.published,
+            ripe: self.ripens_in(kept, news) == Some(Duration::ZERO),
+            told_claims: kept.told.has_claims(),
+            appointed: kept.told.appointment().is_some_and(|at| at <= now),
+            window_for_waiting: window != kept.ran_in
+                && window.is_some_and(|window| kept.told.waits_for(window)),
+        }
+    }
+
+    /// Until the first claim is old enough to be judged; `None` if there is none.
+    fn ripens_in(&self, kept: &Kept, news: &News) -> Option<Duration> {
+        claims_in(&news.listing).next()?;
+        let age = oldest(&news.listing, kept.repo.store().now());
+        Some(age.map_or(Duration::ZERO, |age| self.settings.grace.saturating_sub(age)))
+    }
+
+    async fn run(
+        &self,
+        kept: &mut Kept,
+        pass: &PassSettings,
+        due: Extent,
+        open: Option<&Open>,
+    ) -> Result<()> {
+        let began = self.parts.clock.monotonic();
+        let run = Arc::new(self.run_of(kept, pass, open, began));
+        let ended = tokio::select! {
+            ended = self.passes(kept, &run, due) => ended,
+            () = self.parts.clock.sleep(pass.timeout) => Err(Error::new(
+                Kind::Unavailable,
+                format!("recovery took longer than {} and was given up; it begins again", humantime::format_duration(pass.timeout)),
+            )),
+        };
+        let now = self.parts.clock.monotonic();
+        let outcome = match &ended {
+            Ok(()) => booking::outcome(&kept.told.scopes().cloned().collect::<Vec<_>>()),
+            Err(error) => outcome_of(error),
+        };
+        self.metrics.activation(PassName::Recovery, outcome, now.since(began), self.parts.clock.now());
+        ended?;
+        if due == Extent::Everything {
+            kept.everything_at = Some(now);
+        }
+        kept.told.make_appointments(now, self.settings.interval);
+        kept.ran_in = run.policy.window;
+        self.status.lock().unwrap_or_else(PoisonError::into_inner).outcome = Some(outcome);
+        Ok(())
+    }
+
+    async fn passes(&self, kept: &mut Kept, run: &Arc<Run>, due: Extent) -> Result<()> {
+        let name = &self.settings.name;
+        kept.told.of_claims(name, recovery::claims(&kept.repo, run).boxed().await?);
+        if due == Extent::Everything {
+            kept.told.of_the_rest(name, recovery::sweep(&kept.repo, run).boxed().await?);
+        }
+        Ok(())
+    }
+
+    fn run_of(&self, kept: &Kept, pass: &PassSettings, open: Option<&Open>, now: Monotonic) -> Run {
+        let Parts { clock, ulid, .. } = self.parts.clone();
+        let acting = Acting {
+            clock: clock.clone(),
+            ulid,
+            store: kept.repo.store().clone(),
+            lease: kept.lease.clone(),
+            windows: kept.windows.clone(),
+            until: open.map(|open| now.plus(open.left)),
+            metrics: self.metrics.clone(),
+        };
+        let window = open.filter(|open| open.accepts_new_scopes).map(|open| open.window);
+        let resting = kept.told.resting().clone();
+        Run {
+            policy: Policy { grace: self.settings.grace, idle_grace: self.settings.idle_grace, window },
+            dry: false,
+            concurrency: pass.concurrency.get(),
+            handles: Arc::new(acting),
+            grace: kept.grace.clone(),
+            uptime: Arc::new(move || clock.monotonic().since(Monotonic::default())),
+            resting: Arc::new(move |scope| {
+                let left = resting.get(scope)?.since(now);
+                Some(left).filter(|left| !left.is_zero())
+            }),
+            progress: Arc::new(|_, _| {}),
+        }
+    }
+
+    /// When to look again: at the regular interval, or when something wants it earlier.
+    fn come_back(&self, kept: &Kept, news: &News) -> Duration {
+        let now = self.parts.clock.monotonic();
+        let regular = jittered(self.settings.interval, self.parts.chance.as_ref());
+        let appointment = kept.told.appointment().map(|at| at.since(now));
+        let ripe = self.ripens_in(kept, news).filter(|left| !left.is_zero());
+        [Some(regular), appointment, ripe].into_iter().flatten().min().unwrap_or(regular)
+    }
+
+    async fn tell(&self, kept: &Kept, news: &News, open: Option<&Open>) {
+        let scopes: Vec<ScopeReport> = kept.told.scopes().cloned().collect();
+        let oldest = oldest(&news.listing, kept.repo.store().now());
+        let leads = kept.lease.is_held().await;
+        booking::book(&self.metrics, &scopes);
+        self.metrics.oldest_pending(oldest);
+        self.metrics.refused(false);
+        self.metrics.window(open.is_some());
+        let window = open.map(|open| OpenWindow { kind: open.window, seconds_left: open.left.as_secs() });
+        let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
+        *status = Status {
+            dialect: Some(kept.repo.recognised().dialect.as_str()),
+            outcome: status.outcome,
+            looked_at: Some(self.parts.clock.now()),
+            error: None,
+            window,
+            leads,
+            oldest_pending_seconds: oldest.map(|age| age.as_secs()),
+            scopes,
+        };
+    }
+
+    fn tell_failure(&self, error: &Error) {
+        let name = &self.settings.name;
+        let outcome = outcome_of(error);
+        self.metrics.refused(outcome == ActivationOutcome::Refused);
+        let chain = error.chain().replace(&self.settings.uri.to_string(), name.as_str());
+        let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
+        if status.error.as_ref() != Some(&chain) {
+            tracing::error!(repository = %name, error = %chain, "a look failed");
+        }
+        status.error = Some(chain);
+        status.outcome = Some(outcome);
+        status.looked_at = Some(self.parts.clock.now());
+    }
+
+    /// After each look, whatever came of it.
+    async fn settle_accounts(&self, kept: &mut Kept) {
+        let made = kept.repo.store().requests();
+        self.metrics.requests(made - kept.counted);
+        kept.counted = made;
+        self.metrics.lease(kept.lease.is_held().await);
+    }
+}
+
+fn outcome_of(error: &Error) -> ActivationOutcome {
+    match error.kind() {
+        Kind::Refused | Kind::Invalid => ActivationOutcome::Refused,
+        _ => ActivationOutcome::Failed,
+    }
+}

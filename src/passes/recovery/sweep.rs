@@ -1,0 +1,102 @@
+//! What no sidecar explains: half-created branches, drift, staged contract files, a lock without an owner.
+
+use super::act::{Acted, Turn, act};
+use super::decide::drift::decide_drift;
+use super::decide::schema::decide_leftover;
+use super::decide::{Decision, Timing};
+use super::observation::Component;
+use super::observe::{Found, Quiet, Seen, drift, find, leftover};
+use super::run::Run;
+use super::tell;
+use crate::error::Result;
+use crate::model::Branch;
+use crate::passes::report::{Outcome, ScopeReport};
+use crate::repo::{Repository, Snapshot};
+use std::sync::Arc;
+
+/// The part of the pass that is about what no claim explains: one request for each table of each branch.
+pub async fn sweep(repo: &Repository, run: &Run) -> Result<Vec<ScopeReport>> {
+    let found = find(repo).await?;
+    let half = drift::half_created(repo, &found).await?;
+    let mut scopes: Vec<ScopeReport> = half.iter().map(tell::half_created).collect();
+    let snapshots = usable_snapshots(repo, &found, &half, &mut scopes).await?;
+    let quiet = Quiet { memory: &run.grace, grace: run.policy.grace, uptime: (run.uptime)() };
+    for drifted in drift::find_drift(repo, &found, &snapshots, &quiet).await? {
+        let name = |at: &super::observation::TableRef| format!("drift {} on {}", at.table, at.branch);
+        match drifted {
+            drift::Drifted::Unreadable(at, why) => scopes.push(tell::held(name(&at), why)),
+            drift::Drifted::Seen(drift) => {
+                let decision = decide_drift(&drift, &run.policy);
+                scopes.push(carry_out(repo, run, name(&drift.at), &decision, &snapshots).await);
+            }
+        }
+    }
+    if let Some(decision) = decide_leftover(&leftover(repo, &found).await?, &run.policy) {
+        scopes.push(carry_out(repo, run, "schema".into(), &decision, &snapshots).await);
+    }
+    Ok(scopes)
+}
+
+/// The snapshots of all public branches that can be read and may be written; the others are told.
+async fn usable_snapshots(
+    repo: &Repository,
+    found: &Found,
+    half: &[Branch],
+    scopes: &mut Vec<ScopeReport>,
+) -> Result<Vec<Arc<Snapshot>>> {
+    let mut snapshots = Vec::new();
+    for branch in found.public_branches().filter(|branch| !half.contains(branch)) {
+        let held = |why: String| tell::held(format!("branch {branch}"), why);
+        match repo.snapshot(&branch).await {
+            Ok(Some(snapshot)) => match snapshot.writable() {
+                Ok(()) => snapshots.push(Arc::new(snapshot)),
+                Err(why) => scopes.push(held(why.chain())),
+            },
+            Ok(None) => {}
+            Err(error) if error.kind() == crate::Kind::Corrupt => scopes.push(held(error.chain())),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(snapshots)
+}
+
+/// Carries out a decision that is about no claim, if it is time.
+async fn carry_out(
+    repo: &Repository,
+    run: &Run,
+    scope: String,
+    decision: &Decision,
+    snapshots: &[Arc<Snapshot>],
+) -> ScopeReport {
+    if let Some(left) = (run.resting)(&scope) {
+        return tell::resting(scope, left);
+    }
+    if decision.timing != Timing::Now || run.dry {
+        return ScopeReport { scope, ..tell::planned(decision) };
+    }
+    match acted(repo, run, decision, snapshots).await {
+        Ok(report) => ScopeReport { scope, ..report },
+        Err(error) => ScopeReport { scope, ..tell::ended(decision, Outcome::Failed, Some(&error.chain())) },
+    }
+}
+
+async fn acted(
+    repo: &Repository,
+    run: &Run,
+    decision: &Decision,
+    snapshots: &[Arc<Snapshot>],
+) -> Result<ScopeReport> {
+    if let Turn::Of(other) = run.handles.turn().await? {
+        return Ok(tell::of_another(decision, &other));
+    }
+    // Publishing for one table moves the manifest under the next: each is carried out on the newest.
+    let fresh = repo.snapshot(&decision.branch).await?.map(Arc::new);
+    let known = snapshots.iter().find(|at| at.branch == decision.branch).cloned();
+    let at = fresh.or(known).map(|at| (at.branch.clone(), at));
+    let seen =
+        Seen { component: Component::default(), snapshots: at.into_iter().collect(), intents: Vec::new() };
+    Ok(match act(repo, &seen, decision, run.handles.as_ref()).await? {
+        Acted::Settled => tell::ended(decision, Outcome::Done, None),
+        Acted::LookAgain(why) => tell::ended(decision, Outcome::Waits, Some(&why)),
+    })
+}

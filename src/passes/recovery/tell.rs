@@ -1,0 +1,129 @@
+//! The pass's report: what is said of each scope, and what to do where a person is asked.
+
+use super::decide::{Decision, Timing, table_moves};
+use super::observe::Unjudged;
+use crate::error::Error;
+use crate::model::Branch;
+use crate::model::audit::Verdict;
+use crate::passes::report::{Outcome, ScopeReport, TableReport, Wait, WaitReason};
+use std::time::Duration;
+
+/// A scope of several operations is called by all of them.
+pub(super) fn name<'a>(operations: impl Iterator<Item = &'a str>) -> String {
+    operations.collect::<Vec<_>>().join(" ")
+}
+
+/// What a decision comes to before anything is done.
+pub(super) fn planned(decision: &Decision) -> ScopeReport {
+    let wait = |reason, left| Some(Wait { reason, left });
+    let (outcome, waits) = match &decision.timing {
+        Timing::Now => (Outcome::Due, None),
+        Timing::Person => (Outcome::Held, None),
+        Timing::Grace { left } => (Outcome::Waits, wait(WaitReason::Grace, *left)),
+        Timing::Window => (Outcome::Waits, wait(WaitReason::Window, None)),
+        Timing::ManualWindow => (Outcome::Waits, wait(WaitReason::ManualWindow, None)),
+        Timing::Lock => (Outcome::Waits, wait(WaitReason::Lock, None)),
+    };
+    let more = waits.map(|wait| waits_for(&wait));
+    ScopeReport { waits, ..said(decision, outcome, more.as_deref()) }
+}
+
+/// How carrying a decision out ended; `more` says why it was not to the end.
+pub(super) fn ended(decision: &Decision, outcome: Outcome, more: Option<&str>) -> ScopeReport {
+    let looks_again = (outcome == Outcome::Waits).then_some(Wait { reason: WaitReason::Look, left: None });
+    let more = more.map(|more| match looks_again {
+        Some(_) => format!("{more}; the next run looks again"),
+        None => more.to_owned(),
+    });
+    ScopeReport { waits: looks_again, ..said(decision, outcome, more.as_deref()) }
+}
+
+/// A decision that is another reconciler's to carry out, if anything is due.
+pub(super) fn of_another(decision: &Decision, other: &str) -> ScopeReport {
+    if decision.timing != Timing::Now {
+        return planned(decision);
+    }
+    let waits = Some(Wait { reason: WaitReason::Turn, left: None });
+    ScopeReport { waits, ..said(decision, Outcome::Waits, Some(&format!("it is the turn of {other}"))) }
+}
+
+fn said(decision: &Decision, outcome: Outcome, more: Option<&str>) -> ScopeReport {
+    let more = more.map(|more| format!("; {more}")).unwrap_or_default();
+    let moved = table_moves(decision).into_iter();
+    ScopeReport {
+        scope: name(decision.operations.iter().map(|operation| operation.as_str())),
+        verdict: decision.verdict,
+        outcome,
+        reason: format!("{}{more}", decision.reason),
+        waits: None,
+        tables: moved.map(|(key, branch, from, to)| TableReport { key, branch, from, to }).collect(),
+    }
+}
+
+fn waits_for(wait: &Wait) -> String {
+    match (wait.reason, wait.left) {
+        (WaitReason::Grace, Some(left)) => {
+            let left = humantime::format_duration(Duration::from_secs(left.as_secs().max(1)));
+            format!("waits {left} more, if nothing moves")
+        }
+        (WaitReason::Grace, None) => "waits for its grace, the store gives no time".into(),
+        (WaitReason::Window, _) => {
+            "waits for a window: `outrigger window open` or `outrigger once --exclusive` while no writer is active".into()
+        }
+        (WaitReason::ManualWindow, _) => {
+            "waits for a window that a person opens: `outrigger window open` or `outrigger once --exclusive` while no writer is active".into()
+        }
+        (WaitReason::Lock, _) => {
+            "waits for a schema change that holds the graph's write lock (if it is dead: `outrigger repair lock`)".into()
+        }
+        (WaitReason::Turn | WaitReason::Look, _) => "the next run looks again".into(),
+    }
+}
+
+/// A scope that is left for a person.
+pub(super) fn held(scope: String, reason: String) -> ScopeReport {
+    plain(scope, Outcome::Held, reason)
+}
+
+/// A scope that ended by an error.
+pub(super) fn failed(scope: String, error: &Error) -> ScopeReport {
+    plain(scope, Outcome::Failed, error.chain())
+}
+
+/// A scope that failed before and is left alone for a while.
+pub(super) fn resting(scope: String, left: Duration) -> ScopeReport {
+    let reason = "the last attempt failed; it is made again soon".to_owned();
+    let waits = Some(Wait { reason: WaitReason::Look, left: Some(left) });
+    ScopeReport { waits, ..plain(scope, Outcome::Waits, reason) }
+}
+
+/// A scope under which something moves whenever it is looked at.
+pub(super) fn keeps_moving(scope: String, moved: Option<String>) -> ScopeReport {
+    let moved = moved.unwrap_or_else(|| "its tables keep moving".into());
+    let waits = Some(Wait { reason: WaitReason::Look, left: None });
+    ScopeReport { waits, ..plain(scope, Outcome::Waits, format!("{moved}; the next run looks again")) }
+}
+
+/// A sidecar that cannot be judged.
+pub(super) fn unjudged(unjudged: &Unjudged) -> ScopeReport {
+    let advice = match unjudged.blocks_writers {
+        true => {
+            let name = unjudged.key.file_name();
+            format!(
+                "; it blocks every engine writer: look at it, then `outrigger sidecars quarantine {name}`"
+            )
+        }
+        false => String::new(),
+    };
+    held(unjudged.key.to_string(), format!("{}{advice}", unjudged.reason))
+}
+
+/// A branch whose creation died half-way.
+pub(super) fn half_created(branch: &Branch) -> ScopeReport {
+    let reason = "it has no commit history: its creation died half-way, and no engine can open it; see `outrigger repair branch`";
+    held(format!("branch {branch}"), reason.into())
+}
+
+fn plain(scope: String, outcome: Outcome, reason: String) -> ScopeReport {
+    ScopeReport { scope, verdict: Verdict::Hold, outcome, reason, waits: None, tables: Vec::new() }
+}
