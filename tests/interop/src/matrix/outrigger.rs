@@ -86,12 +86,9 @@ impl Outrigger {
     }
 
     /// A person's command; anything but success is an error.
-    pub async fn command(&self, words: &[&str], root: &str) -> Result<()> {
-        let exclusive = words.first() == Some(&"repair");
-        let mut arguments = [words, &["--repo", root]].concat();
-        if exclusive {
-            arguments.push("--exclusive");
-        }
+    pub async fn command(&self, words: &[String], root: &str) -> Result<()> {
+        let mut arguments: Vec<&str> = words.iter().map(String::as_str).collect();
+        arguments.extend(["--repo", root]);
         let (exit, _, stderr) = self.call(&arguments).await?;
         ensure!(exit == exit::CONVERGED, "`{}` ended with {exit}: {}", words.join(" "), stderr.trim());
         Ok(())
@@ -110,9 +107,9 @@ impl Outrigger {
         ensure!(report.exit == exit, "{name} ended with {exit}, its report says {}", report.exit);
         let mut verdicts = BTreeMap::new();
         for scope in report.passes.into_iter().flat_map(|pass| pass.scopes) {
-            let words = match scope.outcome {
-                Some(outcome) => format!("{} ({outcome})", scope.verdict),
-                None => scope.verdict,
+            let words = match scope.outcome.as_deref() {
+                None | Some("done" | "held") => scope.verdict,
+                Some(outcome) => format!("{} {outcome}", scope.verdict),
             };
             *verdicts.entry(words).or_default() += 1;
         }

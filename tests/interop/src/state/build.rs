@@ -113,7 +113,7 @@ pub fn with(mut steps: Vec<Step>, more: impl IntoIterator<Item = Step>) -> Vec<S
 /// A state of both engines on main, of which nothing is expected yet but that nothing is to do.
 pub fn state(name: impl Into<String>, kind: Kind, steps: Vec<Step>) -> State {
     let expects =
-        Expects { without_window: &[0], exclusive: &[0], data: Data::Before, person: &[], writes_on: Ok(()) };
+        Expects { without_window: 0, exclusive: 0, data: Data::Before, person: &[], writes_on: Ok(()) };
     State { name: name.into(), engines: BOTH, kind, branch: "main", steps, expects, notes: "" }
 }
 
@@ -141,20 +141,20 @@ impl State {
 
     /// It waits for a window and is undone in it.
     pub fn undone(mut self) -> Self {
-        self.expects.without_window = &[10];
+        self.expects.without_window = 10;
         self
     }
 
     /// It is held for a person, who settles it with these commands.
     pub fn held(mut self, person: &'static [&'static [&'static str]]) -> Self {
-        self.expects.without_window = &[11];
-        self.expects.exclusive = &[11];
+        self.expects.without_window = 11;
+        self.expects.exclusive = 11;
         self.expects.person = person;
         self
     }
 
     /// Other exit codes than those implied.
-    pub fn exits(mut self, without_window: &'static [i32], exclusive: &'static [i32]) -> Self {
+    pub fn exits(mut self, without_window: i32, exclusive: i32) -> Self {
         self.expects.without_window = without_window;
         self.expects.exclusive = exclusive;
         self
@@ -162,12 +162,6 @@ impl State {
 
     pub fn data(mut self, data: Data) -> Self {
         self.expects.data = data;
-        self
-    }
-
-    /// The commands by which a person settles what may be held.
-    pub fn person(mut self, commands: &'static [&'static [&'static str]]) -> Self {
-        self.expects.person = commands;
         self
     }
 

@@ -11,7 +11,7 @@ const NO_GRAPH: &str = "there is no graph to write to";
 pub fn states() -> Vec<State> {
     let unborn = |name: &str, failpoint| {
         state(name, Kind::Init, vec![crash(INIT.on_main(), failpoint)])
-            .exits(&[78], &[78])
+            .exits(78, 78)
             .data(Data::Unreadable)
             .writes_off(NO_GRAPH)
     };

@@ -48,16 +48,38 @@ pub enum Kind {
     Recovery,
 }
 
+/// In a person's command, the file name of the one sidecar.
+pub const NAME: &str = "NAME";
+
+impl Kind {
+    /// The heading of its part of the table.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Load => "Loads",
+            Self::Mutation => "Mutations",
+            Self::BranchMerge => "Merges",
+            Self::SchemaApply => "Schema changes",
+            Self::EnsureIndices => "Index builds",
+            Self::Optimize => "Compaction",
+            Self::Branch => "Branches",
+            Self::Init => "Creation of a graph",
+            Self::Drift => "Drift without a sidecar",
+            Self::Sidecar => "Sidecars that cannot be read, or several",
+            Self::Recovery => "A recovery that died",
+        }
+    }
+}
+
 /// What Outrigger is to do with a state.
 #[derive(Debug, Clone)]
 pub struct Expects {
-    /// Exit codes that are right without a window.
-    pub without_window: &'static [i32],
-    /// Exit codes that are right with `--exclusive`; 11 is a documented hold.
-    pub exclusive: &'static [i32],
+    /// The exit code without a window.
+    pub without_window: i32,
+    /// The exit code with `--exclusive`; 11 is a documented hold.
+    pub exclusive: i32,
     /// The rows at the end.
     pub data: Data,
-    /// Outrigger commands by which a person settles a hold, run when something was held.
+    /// Outrigger commands by which a person settles the hold; [`NAME`] is the sidecar's.
     pub person: &'static [&'static [&'static str]],
     /// Whether the engine can write on afterwards, or why not.
     pub writes_on: Result<(), &'static str>,
@@ -70,8 +92,8 @@ pub enum Data {
     Before,
     /// As if it had not crashed.
     Committed,
-    /// As this program, which does not crash, leaves them.
-    Program(Vec<Step>),
+    /// As this program, which does not crash, leaves them, and what to call that.
+    Program { steps: Vec<Step>, said: &'static str },
     /// No reader can open the graph, before and after.
     Unreadable,
 }
@@ -81,8 +103,8 @@ impl Data {
         match self {
             Self::Before => "before",
             Self::Committed => "committed",
-            Self::Program(_) => "part",
-            Self::Unreadable => "unreadable",
+            Self::Program { said, .. } => said,
+            Self::Unreadable => "no graph",
         }
     }
 }
@@ -111,6 +133,15 @@ const SAMPLES: [&str; 19] = [
 ];
 
 impl State {
+    /// What else there is to say in the table.
+    pub fn remark(&self) -> String {
+        match self.expects.writes_on {
+            Ok(()) => self.notes.to_owned(),
+            Err(why) if self.notes.is_empty() => format!("the engine cannot write: {why}"),
+            Err(why) => format!("{}; the engine cannot write: {why}", self.notes),
+        }
+    }
+
     pub fn is_sample(&self) -> bool {
         SAMPLES.contains(&self.name.as_str())
     }
