@@ -8,7 +8,7 @@ use super::tell;
 use crate::error::{Error, Result};
 use crate::passes::report::{Outcome, PassReport, ScopeReport};
 use crate::repo::Repository;
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,9 +42,9 @@ pub struct Run {
 
 /// Runs the pass once. Only a store that does not even list is an error; everything else is told by scope.
 pub async fn run(repo: &Repository, run: &Arc<Run>) -> Result<PassReport> {
-    let mut scopes = claims(repo, run).await?;
+    let mut scopes = claims(repo, run).boxed().await?;
     // What was settled is told even if the rest cannot be looked at.
-    let rest = sweep(repo, run).await;
+    let rest = sweep(repo, run).boxed().await;
     scopes.extend(rest.unwrap_or_else(|error| vec![tell::failed("drift and leftovers".into(), &error)]));
     Ok(PassReport { pass: "recovery".into(), scopes })
 }
@@ -81,7 +81,7 @@ async fn isolated(
         return vec![tell::resting(scope, left)];
     }
     let mut task = JoinSet::new();
-    task.spawn(async move { settle(&repo, &found, intents, &run).await });
+    task.spawn(async move { settle(&repo, &found, intents, &run).await }.boxed());
     match task.join_next().await {
         Some(Ok(Ok(reports))) => reports,
         Some(Ok(Err(error))) => vec![tell::failed(scope, &error)],
@@ -124,7 +124,7 @@ async fn settle(
             let settled = |intent: &Intent| decision.operations.contains(&intent.sidecar.operation);
             match act(repo, &seen, &decision, run.handles.as_ref()).await? {
                 Acted::Settled => {
-                    tracing::info!(verdict = decision.verdict.as_str(), operations = ?decision.operations, reason = %decision.reason, "settled");
+                    tracing::debug!(operations = ?decision.operations, "settled");
                     reports.push(tell::ended(&decision, Outcome::Done, None));
                     let pending = intents.len();
                     intents.retain(|intent| !settled(intent));

@@ -8,7 +8,7 @@ use super::observation::Component;
 use super::observe::{Found, Quiet, Seen, drift, find, leftover};
 use super::run::Run;
 use super::tell;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::Branch;
 use crate::passes::report::{Outcome, ScopeReport};
 use crate::repo::{Repository, Snapshot};
@@ -52,6 +52,10 @@ async fn usable_snapshots(
                 Ok(()) => snapshots.push(Arc::new(snapshot)),
                 Err(why) => scopes.push(held(why.chain())),
             },
+            Ok(None) if branch.is_main() => {
+                let gone = format!("the manifest of {} is gone", repo.store().uri());
+                return Err(Error::missing(gone));
+            }
             Ok(None) => {}
             Err(error) if error.kind() == crate::Kind::Corrupt => scopes.push(held(error.chain())),
             Err(error) => return Err(error),
