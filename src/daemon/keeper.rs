@@ -286,6 +286,7 @@ impl Keeper {
             handles: Arc::new(acting),
             grace: kept.grace.clone(),
             uptime: Arc::new(move || clock.monotonic().since(Monotonic::default())),
+            protect: true,
             resting: Arc::new(move |scope| {
                 let left = resting.get(scope)?.since(now);
                 Some(left).filter(|left| !left.is_zero())

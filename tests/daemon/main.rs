@@ -17,4 +17,5 @@ mod harness;
 mod lease;
 mod looking;
 mod process;
+mod upkeep;
 mod windows;

@@ -112,7 +112,7 @@ async fn it_serves_recovers_answers_and_stops() {
     let done = |daemon: &Running| {
         let metrics = daemon.get("/metrics").unwrap_or_default();
         metrics.contains(
-            "outrigger_actions_total{action=\"publish\",outcome=\"committed\",repository=\"orders\"} 1",
+            "outrigger_actions_total{action=\"delete_sidecar\",outcome=\"committed\",repository=\"orders\"} 1",
         )
     };
     daemon.until("recovered", done);

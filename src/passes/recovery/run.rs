@@ -4,7 +4,7 @@ use super::act::{Acted, Handles, Turn, act};
 use super::decide::{Decision, Policy, Timing, decide};
 use super::observe::{Found, Grace, Intent, Quiet, component, find, group};
 pub use super::sweep::sweep;
-use super::tell;
+use super::{protect, tell};
 use crate::error::{Error, Result};
 use crate::passes::report::{Outcome, PassReport, ScopeReport};
 use crate::repo::Repository;
@@ -34,6 +34,8 @@ pub struct Run {
     pub grace: Arc<Grace>,
     /// Reading of the monotonic clock.
     pub uptime: Arc<dyn Fn() -> Duration + Send + Sync>,
+    /// Whether to tag what an undoing that waits for a window will need. Who tags must be there later to untag.
+    pub protect: bool,
     /// How long a scope is still to be left alone after a failure, by its name.
     pub resting: Arc<dyn Fn(&str) -> Option<Duration> + Send + Sync>,
     /// Told after each component: how many are done, and of how many.
@@ -65,6 +67,11 @@ pub async fn claims(repo: &Repository, run: &Arc<Run>) -> Result<Vec<ScopeReport
         scopes.extend(more);
         done += 1;
         (run.progress)(done, all);
+    }
+    if !run.dry
+        && let Err(error) = protect::release(repo, run, &found).await
+    {
+        scopes.push(tell::failed("tags of settled operations".into(), &error));
     }
     Ok(scopes)
 }
@@ -118,6 +125,7 @@ async fn settle(
         let mut waiting = Vec::new();
         for decision in decisions {
             if decision.timing != Timing::Now {
+                protect::protect(repo, run, &seen, &decision).await;
                 waiting.push(tell::planned(&decision));
                 continue;
             }

@@ -7,7 +7,7 @@ use super::decide::{Decision, Timing};
 use super::observation::Component;
 use super::observe::{Found, Quiet, Seen, drift, find, leftover};
 use super::run::Run;
-use super::tell;
+use super::{retire, tell};
 use crate::error::{Error, Result};
 use crate::model::Branch;
 use crate::passes::report::{Outcome, ScopeReport};
@@ -31,6 +31,7 @@ pub async fn sweep(repo: &Repository, run: &Run) -> Result<Vec<ScopeReport>> {
             }
         }
     }
+    retire::retire(repo, run, &found, &snapshots).await?;
     if let Some(decision) = decide_leftover(&leftover(repo, &found).await?, &run.policy) {
         scopes.push(carry_out(repo, run, "schema".into(), &decision, &snapshots).await);
     }
