@@ -8,7 +8,7 @@ use super::due::{Extent, Facts, extent};
 use super::told::Told;
 use crate::config::{LeaseSettings, PassName, PassSettings, RepositorySettings};
 use crate::error::{Error, Kind, Result};
-use crate::model::Window;
+use crate::model::{Branch, Window};
 use crate::passes::recovery::decide::Policy;
 use crate::passes::recovery::observe::Grace;
 use crate::passes::recovery::run::{self as recovery, Run};
@@ -259,9 +259,12 @@ impl Keeper {
     }
 
     async fn passes(&self, kept: &mut Kept, run: &Arc<Run>, due: Extent) -> Result<()> {
+        if due == Extent::Everything && kept.repo.snapshot(&Branch::main()).await?.is_none() {
+            return Err(Error::missing(format!("the manifest of {} is gone", self.settings.uri)));
+        }
         kept.told.of_claims(recovery::claims(&kept.repo, run).boxed().await?);
         if due == Extent::Everything {
-            kept.told.of_the_rest(recovery::sweep(&kept.repo, run).boxed().await?);
+            kept.told.of_the_rest(recovery::rest(&kept.repo, run).await);
         }
         Ok(())
     }

@@ -11,7 +11,7 @@ use outrigger::passes::report::Outcome;
 use outrigger::runtime::clock::Clock;
 use outrigger::runtime::manual_clock::ManualClock;
 use outrigger::runtime::queue::{Reason, Requeue};
-use outrigger::store::{Host, StoreParts};
+use outrigger::store::{Fault, Host, StoreParts};
 use outrigger::telemetry::Metrics;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -41,6 +41,11 @@ pub fn keeping(graph: &Graph) -> Daemon {
 
 /// Keeps a graph on a given clock, with more keys of its `[[repositories]]` entry.
 pub fn keeping_with(graph: &Graph, clock: ManualClock, more: &str) -> Daemon {
+    keeping_under(graph, clock, more, None)
+}
+
+/// The same, through a store that may break.
+pub fn keeping_under(graph: &Graph, clock: ManualClock, more: &str, fault: Option<Arc<dyn Fault>>) -> Daemon {
     let root = graph.place.dir().join("graph");
     let text = format!("[[repositories]]\nname = \"graph\"\nuri = {root:?}\n{more}\n");
     let sources =
@@ -51,7 +56,7 @@ pub fn keeping_with(graph: &Graph, clock: ManualClock, more: &str) -> Daemon {
         clock: Arc::new(clock.clone()),
         chance: Arc::new(|| 0.5),
         ulid: Arc::new(next_ulid),
-        store: StoreParts { host: host(&clock), ..StoreParts::real() },
+        store: StoreParts { host: host(&clock), fault, backend: None },
         holder: "a test".into(),
     };
     let keeper =

@@ -3,11 +3,12 @@
 use super::act::{Acted, Handles, Turn, act};
 use super::decide::{Decision, Policy, Timing, decide};
 use super::observe::{Found, Grace, Intent, Quiet, component, find, group};
-pub use super::sweep::sweep;
+use super::sweep::sweep;
 use super::{protect, tell};
 use crate::error::{Error, Result};
 use crate::passes::report::{Outcome, PassReport, ScopeReport};
 use crate::repo::Repository;
+use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -45,10 +46,14 @@ pub struct Run {
 /// Runs the pass once. Only a store that does not even list is an error; everything else is told by scope.
 pub async fn run(repo: &Repository, run: &Arc<Run>) -> Result<PassReport> {
     let mut scopes = claims(repo, run).boxed().await?;
-    // What was settled is told even if the rest cannot be looked at.
-    let rest = sweep(repo, run).boxed().await;
-    scopes.extend(rest.unwrap_or_else(|error| vec![tell::failed("drift and leftovers".into(), &error)]));
+    scopes.extend(rest(repo, run).await);
     Ok(PassReport { pass: "recovery".into(), scopes })
+}
+
+/// The part of the pass that is about what no claim explains, in a task of its own.
+pub async fn rest(repo: &Repository, run: &Arc<Run>) -> Vec<ScopeReport> {
+    let (repo, run) = (repo.clone(), run.clone());
+    in_its_own_task("drift and leftovers".into(), async move { sweep(&repo, &run).await }.boxed()).await
 }
 
 /// The part of the pass that is about sidecars and armed fence records.
@@ -76,7 +81,6 @@ pub async fn claims(repo: &Repository, run: &Arc<Run>) -> Result<Vec<ScopeReport
     Ok(scopes)
 }
 
-/// Runs one component in a task of its own: a panic or an error in it stays its own. The task ends with this future.
 async fn isolated(
     repo: Repository,
     found: Arc<Found>,
@@ -87,8 +91,16 @@ async fn isolated(
     if let Some(left) = (run.resting)(&scope) {
         return vec![tell::resting(scope, left)];
     }
+    in_its_own_task(scope, async move { settle(&repo, &found, intents, &run).await }.boxed()).await
+}
+
+/// A panic or an error in a scope stays its own; the task ends with this future.
+async fn in_its_own_task(
+    scope: String,
+    work: BoxFuture<'static, Result<Vec<ScopeReport>>>,
+) -> Vec<ScopeReport> {
     let mut task = JoinSet::new();
-    task.spawn(async move { settle(&repo, &found, intents, &run).await }.boxed());
+    task.spawn(work);
     match task.join_next().await {
         Some(Ok(Ok(reports))) => reports,
         Some(Ok(Err(error))) => vec![tell::failed(scope, &error)],

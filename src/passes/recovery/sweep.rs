@@ -15,7 +15,7 @@ use crate::repo::{Repository, Snapshot};
 use std::sync::Arc;
 
 /// The part of the pass that is about what no claim explains: one request for each table of each branch.
-pub async fn sweep(repo: &Repository, run: &Run) -> Result<Vec<ScopeReport>> {
+pub(super) async fn sweep(repo: &Repository, run: &Run) -> Result<Vec<ScopeReport>> {
     let found = find(repo).await?;
     let half = drift::half_created(repo, &found).await?;
     let mut scopes: Vec<ScopeReport> = half.iter().map(tell::half_created).collect();

@@ -92,6 +92,15 @@ impl Graph {
     }
 
     /// The newest version of the manifest on a branch.
+    /// The newest version of each table on main.
+    pub async fn heads(&self) -> Vec<u64> {
+        let mut heads = Vec::new();
+        for table in super::TABLES {
+            heads.push(self.table(table).head().await);
+        }
+        heads
+    }
+
     pub async fn manifest_version(&self, branch: &str) -> u64 {
         self.open(MANIFEST, branch).await.manifest().version
     }
