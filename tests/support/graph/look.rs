@@ -91,7 +91,6 @@ impl Graph {
         content
     }
 
-    /// The newest version of the manifest on a branch.
     /// The newest version of each table on main.
     pub async fn heads(&self) -> Vec<u64> {
         let mut heads = Vec::new();
@@ -101,6 +100,7 @@ impl Graph {
         heads
     }
 
+    /// The newest version of the manifest on a branch.
     pub async fn manifest_version(&self, branch: &str) -> u64 {
         self.open(MANIFEST, branch).await.manifest().version
     }
