@@ -147,6 +147,7 @@ pub fn one_shot(
         handles: handles(leave, store),
         grace: Arc::new(Grace::default()),
         uptime: Arc::new(move || uptime.monotonic().since(Monotonic::default())),
+        protect: false,
         resting: Arc::new(|_| None),
         progress,
     })

@@ -23,7 +23,7 @@ pub(super) struct Args {
     /// Do it. Without this: say what would be done.
     #[arg(long)]
     yes: bool,
-    /// drift: only this table (`node:Person`).
+    /// drift, missing-ref: only this table (`node:Person`).
     #[arg(long, value_name = "KEY")]
     table: Option<String>,
     /// drift: which version is right: the one that the graph shows, or the newest.
@@ -39,6 +39,8 @@ enum Kind {
     Lock,
     /// A branch whose creation died half-way.
     Branch,
+    /// A fork of a table that the graph shows, and whose record was lost.
+    MissingRef,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -52,6 +54,8 @@ enum To {
 pub(super) async fn run(args: Args) -> Result<Exit> {
     let repo = app::open(&args.target.uri()?).await?;
     repo.require_graph()?;
+    let table = args.table.as_deref().map(TableKey::parse).transpose();
+    let table = table.map_err(|bad| Error::invalid(bad.to_string()))?;
     let proposals: Vec<Proposal> = match args.kind {
         Kind::Drift => {
             let choice = match args.to {
@@ -63,12 +67,11 @@ pub(super) async fn run(args: Args) -> Result<Exit> {
                     ));
                 }
             };
-            let table = args.table.as_deref().map(TableKey::parse).transpose();
-            let table = table.map_err(|bad| Error::invalid(bad.to_string()))?;
             repair::drift(&repo, table.as_ref(), choice).await?
         }
         Kind::Lock => repair::lock(&repo).await?.into_iter().collect(),
         Kind::Branch => repair::branches(&repo).await?,
+        Kind::MissingRef => repair::missing_records(&repo, table.as_ref()).await?,
     };
     if proposals.is_empty() {
         output::line("nothing to repair");

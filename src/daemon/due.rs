@@ -34,6 +34,8 @@ pub struct Facts {
     pub published: bool,
     /// A claim is listed that is old enough to be judged.
     pub ripe: bool,
+    /// One of these was not so, or not there, when claims were last looked at.
+    pub ripened: bool,
     /// The last report tells of claims.
     pub told_claims: bool,
     /// A scope of the last report wanted to be looked at by now.
@@ -56,7 +58,11 @@ pub fn extent(facts: &Facts) -> Extent {
         return Extent::Everything;
     }
     let news = facts.control_changed || facts.published;
-    if news && (facts.ripe || facts.told_claims) { Extent::Claims } else { Extent::Nothing }
+    if facts.ripened || (news && (facts.ripe || facts.told_claims)) {
+        Extent::Claims
+    } else {
+        Extent::Nothing
+    }
 }
 
 #[cfg(test)]
@@ -71,6 +77,7 @@ mod tests {
         control_changed: false,
         published: false,
         ripe: false,
+        ripened: false,
         told_claims: false,
         appointed: false,
         window_for_waiting: false,
@@ -85,7 +92,9 @@ mod tests {
     #[test]
     fn a_young_sidecar_is_its_writers_business() {
         assert_eq!(extent(&Facts { control_changed: true, ..IDLE }), Extent::Nothing);
-        assert_eq!(extent(&Facts { control_changed: true, ripe: true, ..IDLE }), Extent::Claims);
+        assert_eq!(extent(&Facts { ripe: true, ripened: true, ..IDLE }), Extent::Claims);
+        assert_eq!(extent(&Facts { ripe: true, ..IDLE }), Extent::Nothing, "it was looked at");
+        assert_eq!(extent(&Facts { ripe: true, published: true, ..IDLE }), Extent::Claims);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::due::{Extent, Facts, extent};
 use super::told::Told;
 use crate::config::{LeaseSettings, PassName, PassSettings, RepositorySettings};
 use crate::error::{Error, Kind, Result};
-use crate::model::Window;
+use crate::model::{Branch, Window};
 use crate::passes::recovery::decide::Policy;
 use crate::passes::recovery::observe::Grace;
 use crate::passes::recovery::run::{self as recovery, Run};
@@ -20,12 +20,14 @@ use crate::runtime::lease::Lease;
 use crate::runtime::queue::{Reason, Requeue};
 use crate::runtime::watch::{News, Watch, claims_in, oldest};
 use crate::runtime::windows::{Open, Windows};
-use crate::store::{Requests, Store};
+use crate::store::{Key, Meta, Requests, Store};
 use crate::telemetry::labels::ActivationOutcome;
 use crate::telemetry::metrics::RepositoryMetrics;
 use futures::FutureExt;
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tracing::Instrument;
 
 /// A look that comes this many intervals late was not late: this host slept, or was stopped.
 const PAUSE_INTERVALS: u32 = 4;
@@ -58,12 +60,15 @@ struct Kept {
     looked_at: Monotonic,
     everything_at: Option<Monotonic>,
     told: Told,
+    /// Claims that were old enough to be judged when claims were last looked at.
+    judged: BTreeSet<Key>,
     /// The window under which the last run was made.
     ran_in: Option<Window>,
 }
 
 impl Keeper {
-    pub(super) fn new(
+    /// Asks nothing of the store yet.
+    pub fn new(
         settings: RepositorySettings,
         lease: LeaseSettings,
         parts: Parts,
@@ -74,12 +79,18 @@ impl Keeper {
         Self { settings, lease, parts, metrics, status: SharedStatus::default(), state }
     }
 
-    pub(super) fn status(&self) -> SharedStatus {
+    /// What is known of it, now and later.
+    pub fn status(&self) -> SharedStatus {
         self.status.clone()
     }
 
     /// One look, and what is due. Never fails: trouble is told, counted, and tried again later.
-    pub(super) async fn tick(&self, reason: Reason) -> Requeue {
+    pub async fn tick(&self, reason: Reason) -> Requeue {
+        let span = tracing::info_span!("look", repository = %self.settings.name, ?reason);
+        self.look_once(reason).instrument(span).await
+    }
+
+    async fn look_once(&self, reason: Reason) -> Requeue {
         let mut state = self.state.lock().await;
         let state = &mut *state;
         let looked = match self.kept(&mut state.kept).await {
@@ -113,7 +124,7 @@ impl Keeper {
     }
 
     /// Gives the lease up.
-    pub(super) async fn release(&self) {
+    pub async fn release(&self) {
         if let Some(kept) = &self.state.lock().await.kept {
             kept.lease.release().await;
             self.metrics.lease(false);
@@ -143,6 +154,7 @@ impl Keeper {
             looked_at: clock.monotonic(),
             everything_at: None,
             told: Told::new(Backoff::new(BackoffPolicy::DEFAULT, chance)),
+            judged: BTreeSet::new(),
             ran_in: None,
         })
     }
@@ -161,7 +173,9 @@ impl Keeper {
         let due = extent(&self.facts(kept, &news, open.as_ref(), reason, now));
         kept.looked_at = now;
         if let (Some(pass), true) = (self.recovery(), due > Extent::Nothing) {
+            let ripe = self.ripe(kept, &news);
             self.run(kept, pass, due, open.as_ref()).await?;
+            kept.judged = ripe;
         }
         kept.lease.rest().await;
         self.tell(kept, &news, open.as_ref()).await;
@@ -184,6 +198,7 @@ impl Keeper {
 
     fn facts(&self, kept: &Kept, news: &News, open: Option<&Open>, reason: Reason, now: Monotonic) -> Facts {
         let window = open.filter(|open| open.accepts_new_scopes).map(|open| open.window);
+        let ripe = self.ripe(kept, news);
         Facts {
             reason,
             scheduled: self.recovery().is_some_and(|pass| pass.schedule.is_some()),
@@ -191,7 +206,8 @@ impl Keeper {
             paused: now.since(kept.looked_at) > self.settings.interval * PAUSE_INTERVALS,
             control_changed: news.control_changed,
             published: news.published,
-            ripe: self.ripens_in(kept, news) == Some(Duration::ZERO),
+            ripe: !ripe.is_empty(),
+            ripened: !ripe.is_subset(&kept.judged),
             told_claims: kept.told.has_claims(),
             appointed: kept.told.appointment().is_some_and(|at| at <= now),
             window_for_waiting: window != kept.ran_in
@@ -199,11 +215,15 @@ impl Keeper {
         }
     }
 
-    /// Until the first claim is old enough to be judged; `None` if there is none.
-    fn ripens_in(&self, kept: &Kept, news: &News) -> Option<Duration> {
-        claims_in(&news.listing).next()?;
-        let age = oldest(&news.listing, kept.repo.store().now());
-        Some(age.map_or(Duration::ZERO, |age| self.settings.grace.saturating_sub(age)))
+    /// How long each claim is still its writer's business, by the store's clock; not at all where that tells no time.
+    fn young_for(&self, kept: &Kept, claim: &Meta) -> Duration {
+        let age = kept.repo.store().now().map(|now| now.since(claim.last_modified));
+        age.map_or(Duration::ZERO, |age| self.settings.grace.saturating_sub(age))
+    }
+
+    fn ripe(&self, kept: &Kept, news: &News) -> BTreeSet<Key> {
+        let claims = claims_in(&news.listing);
+        claims.filter(|claim| self.young_for(kept, claim).is_zero()).map(|claim| claim.key.clone()).collect()
     }
 
     async fn run(
@@ -239,10 +259,12 @@ impl Keeper {
     }
 
     async fn passes(&self, kept: &mut Kept, run: &Arc<Run>, due: Extent) -> Result<()> {
-        let name = &self.settings.name;
-        kept.told.of_claims(name, recovery::claims(&kept.repo, run).boxed().await?);
+        if due == Extent::Everything && kept.repo.snapshot(&Branch::main()).await?.is_none() {
+            return Err(Error::missing(format!("the manifest of {} is gone", self.settings.uri)));
+        }
+        kept.told.of_claims(recovery::claims(&kept.repo, run).boxed().await?);
         if due == Extent::Everything {
-            kept.told.of_the_rest(name, recovery::sweep(&kept.repo, run).boxed().await?);
+            kept.told.of_the_rest(recovery::rest(&kept.repo, run).await);
         }
         Ok(())
     }
@@ -267,6 +289,7 @@ impl Keeper {
             handles: Arc::new(acting),
             grace: kept.grace.clone(),
             uptime: Arc::new(move || clock.monotonic().since(Monotonic::default())),
+            protect: true,
             resting: Arc::new(move |scope| {
                 let left = resting.get(scope)?.since(now);
                 Some(left).filter(|left| !left.is_zero())
@@ -280,7 +303,8 @@ impl Keeper {
         let now = self.parts.clock.monotonic();
         let regular = jittered(self.settings.interval, self.parts.chance.as_ref());
         let appointment = kept.told.appointment().map(|at| at.since(now));
-        let ripe = self.ripens_in(kept, news).filter(|left| !left.is_zero());
+        let ripe = claims_in(&news.listing).map(|claim| self.young_for(kept, claim));
+        let ripe = ripe.filter(|left| !left.is_zero()).min();
         [Some(regular), appointment, ripe].into_iter().flatten().min().unwrap_or(regular)
     }
 

@@ -1,6 +1,5 @@
 //! What the last runs told, and when their scopes want to be looked at again.
 
-use crate::config::RepositoryName;
 use crate::model::Window;
 use crate::passes::report::{Outcome, ScopeReport, WaitReason};
 use crate::runtime::backoff::Backoff;
@@ -24,13 +23,13 @@ impl Told {
         Self { claims: Vec::new(), rest: Vec::new(), backoff, resting: BTreeMap::new(), appointment: None }
     }
 
-    pub(super) fn of_claims(&mut self, repository: &RepositoryName, scopes: Vec<ScopeReport>) {
-        log_news(repository, &scopes, &self.claims);
+    pub(super) fn of_claims(&mut self, scopes: Vec<ScopeReport>) {
+        log_news(&scopes, &self.claims);
         self.claims = scopes;
     }
 
-    pub(super) fn of_the_rest(&mut self, repository: &RepositoryName, scopes: Vec<ScopeReport>) {
-        log_news(repository, &scopes, &self.rest);
+    pub(super) fn of_the_rest(&mut self, scopes: Vec<ScopeReport>) {
+        log_news(&scopes, &self.rest);
         self.rest = scopes;
     }
 
@@ -89,19 +88,16 @@ impl Told {
 }
 
 /// Tells what is new, once: a scope that waits says so at the first look, not at every one.
-fn log_news(repository: &RepositoryName, scopes: &[ScopeReport], before: &[ScopeReport]) {
+fn log_news(scopes: &[ScopeReport], before: &[ScopeReport]) {
     let known: BTreeSet<_> = before.iter().map(|scope| (&scope.scope, scope.outcome)).collect();
     for scope in scopes.iter().filter(|scope| !known.contains(&(&scope.scope, scope.outcome))) {
         let (verdict, reason) = (scope.verdict.as_str(), &scope.reason);
         match scope.outcome {
-            Outcome::Failed => {
-                tracing::error!(%repository, scope = %scope.scope, verdict, %reason, "a scope failed");
-            }
-            Outcome::Held => {
-                tracing::warn!(%repository, scope = %scope.scope, verdict, %reason, "held for a person");
-            }
-            outcome => {
-                tracing::info!(%repository, scope = %scope.scope, verdict, ?outcome, %reason, "looked at");
+            Outcome::Failed => tracing::error!(scope = %scope.scope, verdict, %reason, "failed"),
+            Outcome::Held => tracing::warn!(scope = %scope.scope, verdict, %reason, "held for a person"),
+            Outcome::Done => tracing::info!(scope = %scope.scope, verdict, %reason, "settled"),
+            Outcome::Due | Outcome::Waits => {
+                tracing::info!(scope = %scope.scope, verdict, %reason, "waits");
             }
         }
     }

@@ -56,6 +56,8 @@ words! {
         Audit = "audit",
         /// A sidecar was removed.
         DeleteSidecar = "delete_sidecar",
+        /// A tag was put on a pinned version, or taken off.
+        Tag = "tag",
         /// Schema files were moved or removed, or the lock was taken off.
         Schema = "schema",
         /// The leader lease was taken or given up.

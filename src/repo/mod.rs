@@ -8,6 +8,7 @@
 //! | [`tables`] | a table's lineage: head, transactions, content; fenced restore |
 //! | [`publish`] | the compare-and-swap of the manifest |
 //! | [`history`] | commit, actor and audit rows, appended exactly once |
+//! | [`refs`] | tags, and the record of a fork that lost it |
 //! | `surgery` | removals under a window |
 //! | `dataset`, `fenced` | opening a dataset, committing exactly the next version |
 //!
@@ -20,6 +21,7 @@ pub mod dialect;
 mod fenced;
 pub mod history;
 pub mod publish;
+pub mod refs;
 mod rows;
 pub mod snapshot;
 mod surgery;

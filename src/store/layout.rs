@@ -8,6 +8,7 @@
 //! | `<ULID>.json` | a writer's intent (sidecar) | writers |
 //! | `<stem>.json.quarantined` | a sidecar that a person took out of the engines' sight | `sidecars quarantine` |
 //! | `<operation>.fence`, `<operation>.fence.closed` | fence record: armed, closed | recovery |
+//! | `<operation>.tags` | the tables whose pinned versions are tagged while an undoing waits | recovery |
 //! | `beat.<operation>` | a native writer's heartbeat | native writers |
 //! | `lease.<20 digits>`, `lease.beat` | leader lease: create-only chain, heartbeat | the runtime |
 //! | `gate.<20 digits>` | writers' gate: create-only chain | recovery and native writers |
@@ -33,6 +34,8 @@ pub enum ControlObject {
     Fence(OperationId),
     /// The closed fence record of an operation.
     FenceClosed(OperationId),
+    /// Which tables carry a tag of ours for an operation that waits for its window.
+    Tags(OperationId),
     /// The heartbeat of a native writer.
     Beat(OperationId),
     /// State n of the leader lease; the highest number is the state.
@@ -170,6 +173,9 @@ impl ControlObject {
         if let Some(id) = child.strip_suffix(".fence") {
             return operation(id).map(Self::Fence);
         }
+        if let Some(id) = child.strip_suffix(".tags") {
+            return operation(id).map(Self::Tags);
+        }
         match child.split_once('.')? {
             ("lease", "beat") => Some(Self::LeaseBeat),
             ("lease", n) => chain_number(n).map(Self::Lease),
@@ -204,6 +210,7 @@ impl ControlObject {
             Self::Quarantined(stem) => format!("{stem}.json.quarantined"),
             Self::Fence(id) => format!("{id}.fence"),
             Self::FenceClosed(id) => format!("{id}.fence.closed"),
+            Self::Tags(id) => format!("{id}.tags"),
             Self::Beat(id) => format!("beat.{id}"),
             Self::Lease(n) => format!("lease.{n:020}"),
             Self::LeaseBeat => "lease.beat".to_owned(),
@@ -251,6 +258,7 @@ mod tests {
             (Quarantined(Stem::from(&id())), below(&format!("{ID}.json.quarantined"))),
             (Fence(id()), below(&format!("{ID}.fence"))),
             (FenceClosed(id()), below(&format!("{ID}.fence.closed"))),
+            (Tags(id()), below(&format!("{ID}.tags"))),
             (Beat(id()), below(&format!("beat.{ID}"))),
             (Lease(7), below("lease.00000000000000000007")),
             (Lease(u64::MAX), below("lease.18446744073709551615")),

@@ -143,6 +143,7 @@ impl Recoverer<'_> {
             handles: Arc::new(Hands),
             grace: self.grace,
             uptime: Arc::new(move || uptime),
+            protect: false,
             resting: Arc::new(|_| None),
             progress: Arc::new(|_, _| {}),
         });
@@ -152,7 +153,7 @@ impl Recoverer<'_> {
 }
 
 /// Real time, fresh ids, a window that stays open.
-struct Hands;
+pub struct Hands;
 
 #[async_trait]
 impl Handles for Hands {

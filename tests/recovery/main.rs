@@ -16,6 +16,7 @@ mod held;
 mod maintenance;
 mod merge;
 mod plan;
+mod repairs;
 mod schema;
 mod settled;
 mod wrecks;

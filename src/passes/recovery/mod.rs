@@ -13,9 +13,13 @@ pub mod observation;
 #[cfg(feature = "engine")]
 pub mod observe;
 #[cfg(feature = "engine")]
+mod protect;
+#[cfg(feature = "engine")]
 pub mod quarantine;
 #[cfg(feature = "engine")]
 pub mod repair;
+#[cfg(feature = "engine")]
+mod retire;
 #[cfg(feature = "engine")]
 pub mod run;
 #[cfg(feature = "engine")]

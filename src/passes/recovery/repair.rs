@@ -7,8 +7,9 @@ use super::observation::Component;
 use super::observe::drift::{Drifted, find_drift, half_created};
 use super::observe::{Found, Grace, Quiet, Seen, find};
 use crate::error::{Error, Result};
-use crate::model::{Branch, Permit, TableKey};
+use crate::model::{Branch, Permit, TableKey, Version};
 use crate::repo::Repository;
+use crate::repo::refs::Lineage;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,6 +29,7 @@ enum Work {
     Drift(Box<Drift>, Choice),
     Lock,
     Branch(Branch),
+    Record { table: TableKey, branch: Branch, pin: Version },
 }
 
 /// Tables ahead of their pins that recovery holds: all of them, or one.
@@ -115,11 +117,73 @@ pub async fn branches(repo: &Repository) -> Result<Vec<Proposal>> {
     Ok(proposals)
 }
 
+/// Forks that the graph shows and that have lost their record: engines fail to check them out, and a cleanup of the line
+/// that they were forked from does not know that they share its files.
+///
+/// # Errors
+/// [`crate::Kind::Missing`] if all that was found is beyond repair: the fork's versions are gone, too.
+pub async fn missing_records(repo: &Repository, only: Option<&TableKey>) -> Result<Vec<Proposal>> {
+    let found = find(repo).await?;
+    let (mut proposals, mut lost) = (Vec::new(), Vec::new());
+    for branch in found.public_branches().filter(|branch| !branch.is_main()) {
+        let Some(snapshot) = repo.snapshot(&branch).await? else { continue };
+        let forks = snapshot.state.entries().filter(|(_, entry)| entry.branch == branch);
+        for (table, entry) in forks.filter(|(table, _)| only.is_none_or(|only| *table == only)) {
+            if repo.table_branch(table, &branch).await?.is_some() {
+                continue;
+            }
+            match repo.lost_record(table, &branch, entry.version).await? {
+                Some(lineage) => proposals.push(propose_record(table, &branch, entry.version, &lineage)),
+                None => lost.push(format!("{table} on {branch}, shown at version {}", entry.version)),
+            }
+        }
+    }
+    if proposals.is_empty() && !lost.is_empty() {
+        return Err(Error::missing(format!(
+            "the files of these forks are gone with their records: {}; restore them from a backup, or delete the branch with the engine",
+            lost.join("; ")
+        )));
+    }
+    Ok(proposals)
+}
+
+fn propose_record(table: &TableKey, branch: &Branch, pin: Version, lineage: &Lineage) -> Proposal {
+    let Lineage { parent, version, .. } = lineage;
+    Proposal {
+        what: format!(
+            "write the record of branch {branch} of {table} anew: forked from version {version} of {parent}"
+        ),
+        why: format!(
+            "its versions up to {pin}, which the graph shows, are all there, and its first one tells where it came from; without the record a cleanup of {parent} may remove files that the fork shows"
+        ),
+        work: Work::Record { table: table.clone(), branch: branch.clone(), pin },
+    }
+}
+
+/// Looks once more, then writes the record; one that is there by now is left alone.
+async fn recreate_record(
+    repo: &Repository,
+    (table, branch, pin): (&TableKey, &Branch, Version),
+    handles: &dyn Handles,
+) -> Result<Acted> {
+    let again = |why: String| Ok(Acted::LookAgain(why));
+    let Some(lineage) = repo.lost_record(table, branch, pin).await? else {
+        return again(format!("branch {branch} of {table} has a record now, or nothing is left of it"));
+    };
+    let created_at = handles.now().as_micros().max(0) as u64 / 1_000_000;
+    match repo.recreate_record(table, branch, &lineage, created_at, permit(handles).await?).await {
+        Ok(()) => Ok(Acted::Settled),
+        Err(moved) if moved.kind() == crate::Kind::Moved => again(moved.chain()),
+        Err(error) => Err(error),
+    }
+}
+
 /// Carries a proposal out.
 pub async fn carry_out(repo: &Repository, proposal: &Proposal, handles: &dyn Handles) -> Result<Acted> {
     match &proposal.work {
         Work::Lock => repo.remove_schema_lock(permit(handles).await?).await.map(|()| Acted::Settled),
         Work::Branch(branch) => remove_branch(repo, branch, permit(handles).await?).await,
+        Work::Record { table, branch, pin } => recreate_record(repo, (table, branch, *pin), handles).await,
         Work::Drift(drift, choice) => {
             let decision = chosen(drift, *choice);
             let snapshot = repo.snapshot(&decision.branch).await?;

@@ -3,12 +3,13 @@
 use super::act::{Acted, Handles, Turn, act};
 use super::decide::{Decision, Policy, Timing, decide};
 use super::observe::{Found, Grace, Intent, Quiet, component, find, group};
-pub use super::sweep::sweep;
-use super::tell;
+use super::sweep::sweep;
+use super::{protect, tell};
 use crate::error::{Error, Result};
 use crate::passes::report::{Outcome, PassReport, ScopeReport};
 use crate::repo::Repository;
-use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,6 +35,8 @@ pub struct Run {
     pub grace: Arc<Grace>,
     /// Reading of the monotonic clock.
     pub uptime: Arc<dyn Fn() -> Duration + Send + Sync>,
+    /// Whether to tag what an undoing that waits for a window will need. Who tags must be there later to untag.
+    pub protect: bool,
     /// How long a scope is still to be left alone after a failure, by its name.
     pub resting: Arc<dyn Fn(&str) -> Option<Duration> + Send + Sync>,
     /// Told after each component: how many are done, and of how many.
@@ -42,11 +45,15 @@ pub struct Run {
 
 /// Runs the pass once. Only a store that does not even list is an error; everything else is told by scope.
 pub async fn run(repo: &Repository, run: &Arc<Run>) -> Result<PassReport> {
-    let mut scopes = claims(repo, run).await?;
-    // What was settled is told even if the rest cannot be looked at.
-    let rest = sweep(repo, run).await;
-    scopes.extend(rest.unwrap_or_else(|error| vec![tell::failed("drift and leftovers".into(), &error)]));
+    let mut scopes = claims(repo, run).boxed().await?;
+    scopes.extend(rest(repo, run).await);
     Ok(PassReport { pass: "recovery".into(), scopes })
+}
+
+/// The part of the pass that is about what no claim explains, in a task of its own.
+pub async fn rest(repo: &Repository, run: &Arc<Run>) -> Vec<ScopeReport> {
+    let (repo, run) = (repo.clone(), run.clone());
+    in_its_own_task("drift and leftovers".into(), async move { sweep(&repo, &run).await }.boxed()).await
 }
 
 /// The part of the pass that is about sidecars and armed fence records.
@@ -66,10 +73,14 @@ pub async fn claims(repo: &Repository, run: &Arc<Run>) -> Result<Vec<ScopeReport
         done += 1;
         (run.progress)(done, all);
     }
+    if !run.dry
+        && let Err(error) = protect::release(repo, run, &found).await
+    {
+        scopes.push(tell::failed("tags of settled operations".into(), &error));
+    }
     Ok(scopes)
 }
 
-/// Runs one component in a task of its own: a panic or an error in it stays its own. The task ends with this future.
 async fn isolated(
     repo: Repository,
     found: Arc<Found>,
@@ -80,8 +91,16 @@ async fn isolated(
     if let Some(left) = (run.resting)(&scope) {
         return vec![tell::resting(scope, left)];
     }
+    in_its_own_task(scope, async move { settle(&repo, &found, intents, &run).await }.boxed()).await
+}
+
+/// A panic or an error in a scope stays its own; the task ends with this future.
+async fn in_its_own_task(
+    scope: String,
+    work: BoxFuture<'static, Result<Vec<ScopeReport>>>,
+) -> Vec<ScopeReport> {
     let mut task = JoinSet::new();
-    task.spawn(async move { settle(&repo, &found, intents, &run).await });
+    task.spawn(work);
     match task.join_next().await {
         Some(Ok(Ok(reports))) => reports,
         Some(Ok(Err(error))) => vec![tell::failed(scope, &error)],
@@ -118,13 +137,14 @@ async fn settle(
         let mut waiting = Vec::new();
         for decision in decisions {
             if decision.timing != Timing::Now {
+                protect::protect(repo, run, &seen, &decision).await;
                 waiting.push(tell::planned(&decision));
                 continue;
             }
             let settled = |intent: &Intent| decision.operations.contains(&intent.sidecar.operation);
             match act(repo, &seen, &decision, run.handles.as_ref()).await? {
                 Acted::Settled => {
-                    tracing::info!(verdict = decision.verdict.as_str(), operations = ?decision.operations, reason = %decision.reason, "settled");
+                    tracing::debug!(operations = ?decision.operations, "settled");
                     reports.push(tell::ended(&decision, Outcome::Done, None));
                     let pending = intents.len();
                     intents.retain(|intent| !settled(intent));

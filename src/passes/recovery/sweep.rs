@@ -7,15 +7,15 @@ use super::decide::{Decision, Timing};
 use super::observation::Component;
 use super::observe::{Found, Quiet, Seen, drift, find, leftover};
 use super::run::Run;
-use super::tell;
-use crate::error::Result;
+use super::{retire, tell};
+use crate::error::{Error, Result};
 use crate::model::Branch;
 use crate::passes::report::{Outcome, ScopeReport};
 use crate::repo::{Repository, Snapshot};
 use std::sync::Arc;
 
 /// The part of the pass that is about what no claim explains: one request for each table of each branch.
-pub async fn sweep(repo: &Repository, run: &Run) -> Result<Vec<ScopeReport>> {
+pub(super) async fn sweep(repo: &Repository, run: &Run) -> Result<Vec<ScopeReport>> {
     let found = find(repo).await?;
     let half = drift::half_created(repo, &found).await?;
     let mut scopes: Vec<ScopeReport> = half.iter().map(tell::half_created).collect();
@@ -31,6 +31,7 @@ pub async fn sweep(repo: &Repository, run: &Run) -> Result<Vec<ScopeReport>> {
             }
         }
     }
+    retire::retire(repo, run, &found, &snapshots).await?;
     if let Some(decision) = decide_leftover(&leftover(repo, &found).await?, &run.policy) {
         scopes.push(carry_out(repo, run, "schema".into(), &decision, &snapshots).await);
     }
@@ -52,6 +53,10 @@ async fn usable_snapshots(
                 Ok(()) => snapshots.push(Arc::new(snapshot)),
                 Err(why) => scopes.push(held(why.chain())),
             },
+            Ok(None) if branch.is_main() => {
+                let gone = format!("the manifest of {} is gone", repo.store().uri());
+                return Err(Error::missing(gone));
+            }
             Ok(None) => {}
             Err(error) if error.kind() == crate::Kind::Corrupt => scopes.push(held(error.chain())),
             Err(error) => return Err(error),

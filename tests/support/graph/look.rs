@@ -91,6 +91,15 @@ impl Graph {
         content
     }
 
+    /// The newest version of each table on main.
+    pub async fn heads(&self) -> Vec<u64> {
+        let mut heads = Vec::new();
+        for table in super::TABLES {
+            heads.push(self.table(table).head().await);
+        }
+        heads
+    }
+
     /// The newest version of the manifest on a branch.
     pub async fn manifest_version(&self, branch: &str) -> u64 {
         self.open(MANIFEST, branch).await.manifest().version

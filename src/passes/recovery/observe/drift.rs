@@ -86,7 +86,7 @@ async fn observe(
 /// nothing.
 async fn ended_writers(repo: &Repository, found: &Found) -> Result<Vec<Sidecar>> {
     let mut ended = Vec::new();
-    for operation in found.closed_fences.difference(&found.quarantined) {
+    for operation in found.closed_fences.keys().filter(|closed| !found.quarantined.contains(closed)) {
         let key = ControlObject::Fence(operation.clone()).key();
         let Some(object) = repo.store().get_limited(&key, MAX_SIDECAR_BYTES * 2).await? else { continue };
         let Ok(record) = serde_json::from_slice::<FenceRecord>(&object.bytes) else { continue };

@@ -7,7 +7,7 @@
 use super::super::observation::{Component, Lineage, TableRef, TableSeen};
 use super::Intent;
 use crate::error::Result;
-use crate::model::{OperationId, StoreTime, Version};
+use crate::model::{OperationId, StoreTime, TableKey, Version};
 use crate::repo::Repository;
 use crate::repo::tables::dataset_path;
 use crate::store::{ETag, Key};
@@ -46,7 +46,11 @@ struct WatchedTail {
 pub struct Grace {
     watched: Mutex<BTreeMap<OperationId, Watched>>,
     tails: Mutex<BTreeMap<TableRef, WatchedTail>>,
+    protected: Mutex<BTreeMap<OperationId, Protected>>,
 }
+
+/// The versions that are tagged for an operation.
+type Protected = Vec<(TableKey, Option<Version>)>;
 
 /// The wait of one look.
 #[derive(Debug, Clone, Copy)]
@@ -150,8 +154,23 @@ impl Grace {
         self.tails.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether exactly these versions were tagged for an operation by this process.
+    pub(in super::super) fn protects(&self, operation: &OperationId, wanted: &Protected) -> bool {
+        let protected = self.protected.lock().unwrap_or_else(PoisonError::into_inner);
+        protected.get(operation) == Some(wanted)
+    }
+
+    /// These versions are tagged now.
+    pub(in super::super) fn protected(&self, operation: &OperationId, tagged: Protected) {
+        self.protected.lock().unwrap_or_else(PoisonError::into_inner).insert(operation.clone(), tagged);
+    }
+
     /// Forgets operations that are settled.
     pub fn retain(&self, pending: impl Fn(&OperationId) -> bool) {
+        self.protected
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|operation, _| pending(operation));
         self.lock().retain(|operation, _| pending(operation));
     }
 }

@@ -60,16 +60,16 @@ pub struct Found {
     pub unjudged: Vec<Unjudged>,
     /// Branches of the manifest.
     pub branches: BTreeMap<Branch, BranchRef>,
-    /// Fence records whose closing was seen.
-    pub closed_fences: BTreeSet<OperationId>,
+    /// Fence records whose closing was seen, and when the store took that.
+    pub closed_fences: BTreeMap<OperationId, StoreTime>,
     /// Contract files that have a staged form.
     pub staged: Vec<ContractFile>,
     /// When the youngest of them was stored.
     pub staged_at: Option<StoreTime>,
     /// Operations whose sidecars a person took aside: their tables are that person's business.
     pub quarantined: BTreeSet<OperationId>,
-    /// Other control objects, by name: leases, windows, quarantined sidecars.
-    pub others: Vec<Meta>,
+    /// Operations for which pinned versions were tagged.
+    pub tagged: BTreeSet<OperationId>,
 }
 
 /// A readable intent and where it was found.
@@ -124,13 +124,14 @@ pub async fn find(repo: &Repository) -> Result<Found> {
             }),
             ControlObject::Fence(operation) => fences.push((operation, meta)),
             ControlObject::FenceClosed(operation) => {
-                found.closed_fences.insert(operation);
+                found.closed_fences.insert(operation, meta.last_modified);
             }
-            ControlObject::Quarantined(ref stem) => {
-                found.quarantined.extend(OperationId::parse(stem.as_str()));
-                found.others.push(meta);
+            ControlObject::Quarantined(stem) => found.quarantined.extend(OperationId::parse(stem.as_str())),
+            ControlObject::Tags(operation) => {
+                found.tagged.insert(operation);
             }
-            _ => found.others.push(meta),
+            // Leases, windows, beats: not this pass's business.
+            _ => {}
         }
     }
     read_sidecars(repo, &mut found, sidecars).await?;
@@ -190,7 +191,7 @@ async fn read_sidecars(repo: &Repository, found: &mut Found, listed: Vec<(Operat
 /// Armed fence records: of an intent that is still there, or in its place.
 async fn read_fences(repo: &Repository, found: &mut Found, listed: Vec<(OperationId, Meta)>) -> Result<()> {
     for (operation, meta) in listed {
-        if found.closed_fences.contains(&operation) {
+        if found.closed_fences.contains_key(&operation) {
             continue;
         }
         if let Some(intent) = found.intents.iter_mut().find(|intent| intent.sidecar.operation == operation) {

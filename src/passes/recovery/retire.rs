@@ -1,0 +1,63 @@
+//! Forgets closed fence records that cannot explain anything any more.
+//!
+//! A closed record is read when a table drifts: it tells that the late commit is one of an operation that was undone. It is
+//! kept for a week, and until the graph shows a version above the fence on every table that it names: from then on a late
+//! commit would have to be made on a version that nobody has staged anything against for a week.
+//!
+//! *Order*: the record, then its closing. *Dies between*: a closing without a record, which is removed alone; the other
+//! way round the record would be armed again.
+
+use super::observe::Found;
+use super::run::Run;
+use crate::error::Result;
+use crate::model::fence::{FenceRecord, FencedTable};
+use crate::model::sidecar::MAX_SIDECAR_BYTES;
+use crate::model::{OperationId, Version};
+use crate::passes::recovery::act::Turn;
+use crate::passes::report::{ActionKind, ActionOutcome};
+use crate::repo::{Repository, Snapshot};
+use crate::store::ControlObject;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a closed record is kept at least, by the store's clock.
+const KEPT_FOR: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// Removes what is over. Snapshots are of every branch that could be read.
+pub(super) async fn retire(
+    repo: &Repository,
+    run: &Run,
+    found: &Found,
+    snapshots: &[Arc<Snapshot>],
+) -> Result<()> {
+    let Some(now) = repo.store().now() else { return Ok(()) };
+    let old = found.closed_fences.iter().filter(|(_, closed)| now.since(**closed) >= KEPT_FOR);
+    for (operation, _) in old {
+        if found.quarantined.contains(operation) || run.dry || !is_over(repo, operation, snapshots).await? {
+            continue;
+        }
+        if run.handles.turn().await? != Turn::Ours {
+            return Ok(());
+        }
+        repo.store().delete(&ControlObject::Fence(operation.clone()).key()).await?;
+        repo.store().delete(&ControlObject::FenceClosed(operation.clone()).key()).await?;
+        run.handles.acted(ActionKind::Fence, ActionOutcome::Committed);
+        tracing::info!(%operation, "forgot a closed fence record");
+    }
+    Ok(())
+}
+
+/// A record that cannot be read is kept: a person may want to know.
+async fn is_over(repo: &Repository, operation: &OperationId, snapshots: &[Arc<Snapshot>]) -> Result<bool> {
+    let key = ControlObject::Fence(operation.clone()).key();
+    let Some(object) = repo.store().get_limited(&key, MAX_SIDECAR_BYTES * 2).await? else { return Ok(true) };
+    let Ok(record) = serde_json::from_slice::<FenceRecord>(&object.bytes) else { return Ok(false) };
+    Ok(record.tables.iter().all(|table| is_passed(table, snapshots)))
+}
+
+/// Whether every branch that shows this lineage shows a version above the fence; none may be left that does.
+fn is_passed(fenced: &FencedTable, snapshots: &[Arc<Snapshot>]) -> bool {
+    let fence = fenced.seen_head.unwrap_or(Version::ABSENT).max(fenced.restore_to);
+    let shown = snapshots.iter().filter_map(|at| at.state.entry(&fenced.table));
+    shown.filter(|entry| entry.branch == fenced.branch).all(|entry| entry.version > fence.next())
+}

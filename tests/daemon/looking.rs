@@ -1,0 +1,208 @@
+//! When it looks, what that costs, and what it does about what it sees.
+
+use crate::harness::{GRACE, INTERVAL, clock, keeping, keeping_under, keeping_with};
+use crate::support::graph::create::stamp;
+use crate::support::graph::{COMPANY, Graph, MAIN, MANIFEST, PERSON, next_ulid, path_of};
+use crate::wrecks;
+use outrigger::model::audit::Verdict;
+use outrigger::passes::report::Outcome;
+use outrigger::repo::Dialect;
+use outrigger::runtime::queue::Reason;
+use outrigger::store::{Call, Fault};
+use outrigger::telemetry::labels::ActivationOutcome;
+use std::sync::Arc;
+use std::time::Duration;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_idle_look_costs_two_requests_and_writes_nothing() {
+    let graph = Graph::on_disk(Dialect::GraphV3).await;
+    let before = graph.picture().await;
+    let daemon = keeping(&graph);
+    daemon.look_because(Reason::Start).await;
+    for _ in 0..20 {
+        daemon.clock.advance(INTERVAL);
+        let (read, _) = daemon.requests();
+        assert_eq!(daemon.look().await, INTERVAL);
+        assert_eq!(daemon.requests().0 - read, 2);
+    }
+    assert_eq!(daemon.requests().1, 0);
+    assert_eq!(daemon.status().outcome, Some(ActivationOutcome::Converged));
+    assert!(graph.picture().await == before);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crashed_commit_is_finished_when_its_grace_ends_and_then_nothing_is_written() {
+    let graph = Graph::on_disk(Dialect::GraphV4).await;
+    let daemon = keeping(&graph);
+    daemon.look_because(Reason::Start).await;
+    let operation = wrecks::complete(&graph).await;
+    daemon.run_for(GRACE - Duration::from_secs(20)).await;
+    assert_eq!(graph.controls().await, [format!("{operation}.json")], "it is its writer's business");
+    assert_eq!(daemon.requests().1, 0);
+
+    daemon.run_for(Duration::from_secs(40)).await;
+    assert_eq!(graph.pin(MAIN, PERSON).await, 2);
+    assert_eq!(daemon.metric("outrigger_actions_total{action=\"publish\",outcome=\"committed\""), 1.0);
+    assert!(daemon.status().leads);
+
+    daemon.run_for(Duration::from_secs(90)).await;
+    assert!(!daemon.status().leads);
+    assert_eq!(graph.controls().await, ["lease.00000000000000000002"]);
+    let (_, written) = daemon.requests();
+    daemon.run_for(Duration::from_secs(1200)).await;
+    assert_eq!(daemon.requests().1, written, "an idle daemon writes nothing");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_young_sidecar_wakes_its_keeper_at_the_end_of_its_grace() {
+    let graph = Graph::on_disk(Dialect::GraphV4).await;
+    let daemon = keeping_with(&graph, clock(), "interval = \"60s\"\ngrace = \"20s\"");
+    daemon.look_because(Reason::Start).await;
+    let operation = wrecks::complete(&graph).await;
+    daemon.clock.advance(Duration::from_secs(1));
+    let next = daemon.look().await;
+    assert!(next <= Duration::from_secs(21), "{next:?}");
+    daemon.clock.advance(Duration::from_secs(21));
+    daemon.look().await;
+    assert_eq!(daemon.of(&operation), Some((Verdict::RollForward, Outcome::Done)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_publish_is_read_at_the_next_look() {
+    let graph = Graph::on_disk(Dialect::GraphV4).await;
+    let daemon = keeping(&graph);
+    daemon.look_because(Reason::Start).await;
+    graph.table(PERSON).append(&["eve"]).await;
+    graph.publish_heads(&[PERSON]).await;
+    let (read, written) = daemon.requests();
+    daemon.look().await;
+    let (read, written) = (daemon.requests().0 - read, daemon.requests().1 - written);
+    assert!((3..=10).contains(&read), "{read}");
+    assert_eq!(written, 0);
+    let (read, _) = daemon.requests();
+    daemon.look().await;
+    assert_eq!(daemon.requests().0 - read, 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn drift_without_a_sidecar_is_found_within_ten_minutes_and_at_once_on_request() {
+    let graph = Graph::on_disk(Dialect::GraphV3).await;
+    let daemon = keeping(&graph);
+    daemon.look_because(Reason::Start).await;
+    graph.table(PERSON).append(&["eve"]).await;
+    daemon.run_for(Duration::from_secs(500)).await;
+    assert_eq!(daemon.of(PERSON), None);
+    daemon.run_for(Duration::from_secs(120)).await;
+    assert_eq!(daemon.of(PERSON), Some((Verdict::Hold, Outcome::Held)));
+    assert_eq!(daemon.metric("outrigger_scopes_held"), 1.0);
+
+    graph.table(COMPANY).append(&["three"]).await;
+    daemon.look_because(Reason::Request).await;
+    assert_eq!(daemon.of(COMPANY), Some((Verdict::Hold, Outcome::Held)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_pause_everything_is_looked_at() {
+    let graph = Graph::on_disk(Dialect::GraphV3).await;
+    let daemon = keeping(&graph);
+    daemon.look_because(Reason::Start).await;
+    graph.table(PERSON).append(&["eve"]).await;
+    daemon.clock.advance(INTERVAL * 5);
+    daemon.look().await;
+    assert_eq!(daemon.of(PERSON), Some((Verdict::Hold, Outcome::Held)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_unreadable_sidecar_is_held_and_the_others_go_on() {
+    let graph = Graph::on_disk(Dialect::GraphV4).await;
+    let operation = wrecks::complete(&graph).await;
+    let poison = next_ulid();
+    graph.put_sidecar(&poison, "{").await;
+    let daemon = keeping_with(&graph, clock(), "grace = \"1s\"");
+    daemon.clock.advance(Duration::from_secs(5));
+    daemon.look_because(Reason::Start).await;
+    assert_eq!(daemon.of(&operation), Some((Verdict::RollForward, Outcome::Done)));
+    assert_eq!(daemon.of(&poison), Some((Verdict::Hold, Outcome::Held)));
+    assert_eq!(daemon.metric("outrigger_scopes_held"), 1.0);
+    assert!(daemon.metric("outrigger_oldest_pending_seconds") >= 5.0);
+    let last = daemon.metric("outrigger_last_success_timestamp_seconds");
+    assert!(last > 0.0, "that something is held is not the run's failure");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_format_that_is_not_known_is_refused_told_and_asked_for_again() {
+    let graph = Graph::on_disk(Dialect::GraphV4).await;
+    stamp(&mut graph.open(MANIFEST, MAIN).await, Some("5")).await;
+    let before = graph.picture().await;
+    let daemon = keeping(&graph);
+    daemon.look_because(Reason::Start).await;
+    assert_eq!(daemon.status().outcome, Some(ActivationOutcome::Refused));
+    assert_eq!(daemon.metric("outrigger_repository_refused"), 1.0);
+    assert!(daemon.status().error.unwrap().contains("stamp 5"));
+    assert!(graph.picture().await == before);
+
+    stamp(&mut graph.open(MANIFEST, MAIN).await, Some("4")).await;
+    daemon.look().await;
+    assert_eq!(daemon.status().outcome, Some(ActivationOutcome::Converged));
+    assert_eq!((daemon.metric("outrigger_repository_refused"), daemon.status().error), (0.0, None));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_graph_that_is_upgraded_under_us_is_left_alone() {
+    let graph = Graph::on_disk(Dialect::GraphV4).await;
+    let daemon = keeping_with(&graph, clock(), "grace = \"1s\"");
+    daemon.look_because(Reason::Start).await;
+    wrecks::complete(&graph).await;
+    stamp(&mut graph.open(MANIFEST, MAIN).await, Some("6")).await;
+    let before = graph.picture().await;
+    daemon.run_for(Duration::from_secs(60)).await;
+    assert_eq!(daemon.status().outcome, Some(ActivationOutcome::Refused));
+    assert!(graph.picture().await == before);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_is_gone_is_asked_ever_more_rarely() {
+    let graph = Graph::on_disk(Dialect::GraphV4).await;
+    let daemon = keeping(&graph);
+    daemon.look_because(Reason::Start).await;
+    let root = graph.place.dir().join("graph");
+    std::fs::rename(&root, root.with_extension("away")).unwrap();
+    daemon.clock.advance(Duration::from_secs(600));
+    let mut waits = Vec::new();
+    for _ in 0..12 {
+        waits.push(daemon.look().await);
+        daemon.clock.advance(*waits.last().unwrap());
+    }
+    assert!(waits.is_sorted() && waits[11] >= Duration::from_secs(100), "{waits:?}");
+    assert!(daemon.status().error.is_some());
+
+    std::fs::rename(root.with_extension("away"), &root).unwrap();
+    assert_eq!(daemon.look().await, INTERVAL);
+    assert_eq!(daemon.status().error, None);
+}
+
+/// A defect of this program that shows whenever one table is touched.
+#[derive(Debug)]
+struct Panics(String);
+
+#[async_trait::async_trait]
+impl Fault for Panics {
+    async fn before(&self, call: &Call) -> object_store::Result<()> {
+        assert!(!call.path.as_ref().contains(&self.0), "a defect");
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_panic_stays_in_its_scope() {
+    let graph = Graph::on_disk(Dialect::GraphV4).await;
+    let operation = wrecks::complete(&graph).await;
+    let broken = graph.sidecar("Load").of(&[COMPANY]).write().await;
+    let panics = Arc::new(Panics(path_of(COMPANY)));
+    let daemon = keeping_under(&graph, clock(), "grace = \"1s\"", Some(panics));
+    daemon.clock.advance(Duration::from_secs(5));
+    let next = daemon.look_because(Reason::Start).await;
+    assert_eq!(daemon.of(&operation), Some((Verdict::RollForward, Outcome::Done)));
+    assert_eq!(daemon.of(&broken), Some((Verdict::Hold, Outcome::Failed)));
+    assert!(next <= Duration::from_secs(1), "it is tried again after a backoff: {next:?}");
+}

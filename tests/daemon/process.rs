@@ -1,0 +1,158 @@
+//! The real program: configuration, HTTP, signals.
+
+use crate::support::graph::Graph;
+use crate::wrecks;
+use outrigger::repo::Dialect;
+use serde_json::Value;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_outrigger");
+const TOKEN: &str = "a-token-of-these-tests";
+
+/// A daemon of its own process; killed if a test forgets it.
+struct Running {
+    child: Child,
+    address: String,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Running {
+    /// Starts it on a free port of loopback.
+    fn start(dir: &Path, config: &str) -> Self {
+        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+        let file = dir.join("outrigger.toml");
+        std::fs::write(&file, config).unwrap();
+        let child = Command::new(BINARY)
+            .args(["run", "--listen", &address, "--config"])
+            .arg(&file)
+            .env("OUTRIGGER__HTTP__TOKEN", TOKEN)
+            .env("AWS_ACCESS_KEY_ID", "test")
+            .env("AWS_SECRET_ACCESS_KEY", "test")
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        Self { child, address }
+    }
+
+    fn health(&self) -> Output {
+        outrigger(&["health", "--listen", &self.address])
+    }
+
+    /// `curl`, for what a browser or Prometheus would ask.
+    fn get(&self, path: &str) -> Option<String> {
+        let url = format!("http://{}{path}", self.address);
+        let output = Command::new("curl").args(["-sf", "--max-time", "5", &url]).output().unwrap();
+        output.status.success().then(|| String::from_utf8(output.stdout).unwrap())
+    }
+
+    fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
+        let end = Instant::now() + Duration::from_secs(30);
+        while !holds(self) {
+            assert!(Instant::now() < end, "it did not come about: {what}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// SIGTERM; how long it took and how it ended.
+    fn terminate(mut self) -> (Duration, Option<i32>) {
+        let began = Instant::now();
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        while began.elapsed() < Duration::from_secs(15) {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return (began.elapsed(), status.code());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        panic!("it does not stop");
+    }
+}
+
+fn outrigger(args: &[&str]) -> Output {
+    Command::new(BINARY).args(args).output().unwrap()
+}
+
+fn repository(name: &str, root: &Path, more: &str) -> String {
+    format!("[[repositories]]\nname = \"{name}\"\nuri = {root:?}\n{more}\n")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn it_serves_recovers_answers_and_stops() {
+    let graph = Graph::on_disk(Dialect::GraphV4).await;
+    let dir = tempfile::tempdir().unwrap();
+    let root = graph.place.dir().join("graph");
+    let config = repository("orders", &root, "grace = \"1s\"\n")
+        + &repository("missing", &dir.path().join("nothing"), "");
+    let daemon = Running::start(dir.path(), &config);
+    daemon.until("ready", |daemon| daemon.get("/readyz").is_some());
+    assert!(daemon.health().status.success());
+    let status: Value = serde_json::from_str(&daemon.get("/status").unwrap()).unwrap();
+    assert_eq!(status["repositories"]["orders"]["dialect"], "graph-v4");
+    let missing = status["repositories"]["missing"]["error"].as_str().unwrap();
+    assert!(missing.contains("no repository"), "{missing}");
+    assert!(!missing.contains(dir.path().to_str().unwrap()), "an address is shown: {missing}");
+    assert!(daemon.get("/metrics").unwrap().contains("outrigger_lease_held{repository=\"orders\"} 0"));
+
+    let operation = wrecks::complete(&graph).await;
+    std::thread::sleep(Duration::from_millis(1200));
+    let url = format!("http://{}/v1/reconcile", daemon.address);
+    let authorization = format!("Authorization: Bearer {TOKEN}");
+    let asked =
+        Command::new("curl").args(["-sf", "-X", "POST", "-H", &authorization, &url]).status().unwrap();
+    assert!(asked.success());
+    let done = |daemon: &Running| {
+        let metrics = daemon.get("/metrics").unwrap_or_default();
+        metrics.contains(
+            "outrigger_actions_total{action=\"delete_sidecar\",outcome=\"committed\",repository=\"orders\"} 1",
+        )
+    };
+    daemon.until("recovered", done);
+    let listed = outrigger(&["sidecars", "list", "--repo", root.to_str().unwrap()]);
+    assert!(!String::from_utf8_lossy(&listed.stdout).contains(&operation));
+
+    let address = daemon.address.clone();
+    let (took, code) = daemon.terminate();
+    assert_eq!(code, Some(0));
+    assert!(took < Duration::from_secs(3), "{took:?}");
+    assert!(!outrigger(&["health", "--listen", &address]).status.success());
+    let released = graph.controls().await;
+    assert_eq!(released, ["lease.00000000000000000002"], "the lease is given up");
+}
+
+/// A server that takes connections and never answers.
+#[test]
+fn it_stops_within_ten_seconds_though_a_store_hangs() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = silent.local_addr().unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let config = format!(
+        "[store]\nendpoint = \"http://{address}\"\nregion = \"us-east-1\"\nrequest_timeout = \"10m\"\n[[repositories]]\nname = \"far\"\nuri = \"s3://bucket/graph\"\n"
+    );
+    let daemon = Running::start(dir.path(), &config);
+    daemon.until("alive", |daemon| daemon.health().status.success());
+    assert!(daemon.get("/readyz").is_none(), "its one repository was not looked at yet");
+    std::thread::sleep(Duration::from_secs(1));
+    let (took, code) = daemon.terminate();
+    assert_eq!(code, Some(0));
+    assert!(took < Duration::from_secs(10), "{took:?}");
+}
+
+#[test]
+fn what_is_wrong_with_a_configuration_is_told_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("outrigger.toml");
+    std::fs::write(&file, "[defaults]\ngrase = \"5m\"\n").unwrap();
+    let output = outrigger(&["run", "--config", file.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(78));
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(told.contains("grase") && told.contains("grace"), "{told}");
+}
