@@ -11,7 +11,7 @@ mod twins;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use regex::Regex;
@@ -104,8 +104,9 @@ async fn try_all(bench: Arc<Bench>, chosen: Vec<Trial>) -> Result<Vec<Row>> {
         let (bench, slots) = (bench.clone(), slots.clone());
         trials.push(tokio::spawn(async move {
             let _slot = slots.acquire_owned().await;
+            let started = Instant::now();
             let row = trial::run(&bench, trial).await;
-            tell(&row, number + 1, total);
+            tell(&row, number + 1, total, started.elapsed());
             row
         }));
     }
@@ -117,9 +118,9 @@ async fn try_all(bench: Arc<Bench>, chosen: Vec<Trial>) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-fn tell(row: &Row, number: usize, total: usize) {
+fn tell(row: &Row, number: usize, total: usize, took: Duration) {
     let mark = if row.failures.is_empty() { "ok" } else { "UNEXPLAINED" };
-    eprintln!("[{number}/{total}] {}: {mark}", row.trial.name());
+    eprintln!("[{number}/{total}] {}: {mark}, {took:.1?}", row.trial.name());
     for failure in &row.failures {
         eprintln!("    {failure}");
     }

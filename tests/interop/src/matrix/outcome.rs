@@ -8,7 +8,7 @@ use crate::engine::{Access, Engine};
 use crate::judge;
 use crate::root::Root;
 use crate::state::{Data, State};
-use crate::wreck::Course;
+use crate::wreck::{self, Course};
 
 /// The rows of the twins of one state.
 pub struct Expected {
@@ -109,4 +109,14 @@ impl Outcome {
 /// The judge's verdict; it leaves the root changed.
 pub async fn judged(engine: Engine, root: &Root) -> Result<(), String> {
     judge::judge(engine, root).await.map(drop).map_err(|error| format!("{error:#}"))
+}
+
+/// That the engine fails after the same program without a crash, too.
+pub async fn twin_cannot_write(base: &str, engine: Engine, state: &State) -> Result<()> {
+    let root = Root::open(&format!("{base}/{engine}/{}/twin", state.name))?;
+    wreck::run(engine, &state.name, &Course::Committed.steps(&state.steps), &root).await?;
+    if judged(engine, &root).await.is_ok() {
+        bail!("the engine writes on where the program did not crash");
+    }
+    Ok(())
 }

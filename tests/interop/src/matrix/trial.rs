@@ -12,7 +12,7 @@ use crate::engine::Engine;
 use crate::judge;
 use crate::layout;
 use crate::root::{self, Root};
-use crate::state::{NAME, State};
+use crate::state::{Afterwards, NAME, State};
 use crate::tables::{self, Commit};
 use crate::wreck;
 
@@ -96,17 +96,17 @@ async fn take(bench: &Bench, row: &mut Row) -> Result<()> {
     let root = at("outrigger")?;
     wreck::run(engine, &state.name, &state.steps, &root).await.context("the wreck for Outrigger")?;
     let operations = operations(&root).await?;
-    plan(bench, row, &root).await?;
-    without_window(bench, row, &root).await?;
+    let plan = plan(bench, row, &root).await?;
+    without_window(bench, row, &root, &plan).await?;
     exclusive(bench, row, &root).await?;
     check_audits(&operations, &root, row).await?;
     settled(bench, row, &root).await?;
-    end(&expected, &root, row).await;
+    end(bench, &expected, &root, row).await;
     Ok(())
 }
 
 /// (1) `plan` changes nothing, byte for byte.
-async fn plan(bench: &Bench, row: &mut Row, root: &Root) -> Result<()> {
+async fn plan(bench: &Bench, row: &mut Row, root: &Root) -> Result<Answer> {
     let before = root.snapshot().await?;
     let answer = bench.outrigger.plan(root.uri()).await?;
     let changed = root::difference(&before, &root.snapshot().await?);
@@ -117,16 +117,19 @@ async fn plan(bench: &Bench, row: &mut Row, root: &Root) -> Result<()> {
     if !known.contains(&answer.exit) {
         row.failures.push(format!("plan ended with {}: {}", answer.exit, answer.stderr.trim()));
     }
-    Ok(())
+    Ok(answer)
 }
 
-/// (2) Without `--exclusive` nothing is restored.
-async fn without_window(bench: &Bench, row: &mut Row, root: &Root) -> Result<()> {
+/// (2) Without `--exclusive` nothing is restored, and all is as `plan` said.
+async fn without_window(bench: &Bench, row: &mut Row, root: &Root, plan: &Answer) -> Result<()> {
     let before = heads(root).await?;
     let answer = bench.outrigger.once(root.uri(), false).await?;
     let restored = restored(&before, root).await?;
     if !restored.is_empty() {
         row.failures.push(format!("restored without a window: {restored:?}"));
+    }
+    if answer.verdicts() != plan.verdicts() {
+        row.failures.push(format!("plan said {}, once {}", plan.words(), answer.words()));
     }
     check_exit("once", &answer, row.trial.state.expects.without_window, &mut row.failures);
     row.once = Some(answer);
@@ -206,17 +209,24 @@ async fn settled(bench: &Bench, row: &Row, root: &Root) -> Result<()> {
 
 /// (4) The rows are those of the twin. (5) The engine has nothing to recover and writes on; or it does not, and the state
 /// says why.
-async fn end(expected: &Expected, root: &Root, row: &mut Row) {
+async fn end(bench: &Bench, expected: &Expected, root: &Root, row: &mut Row) {
     let Trial { state, engine, .. } = &row.trial;
     let (rows, as_expected) = expected.compare(*engine, root).await;
     if !as_expected {
         row.failures.push(format!("the rows are not those of the twin: {rows:?}"));
     }
     let writes_on = outcome::judged(*engine, root).await;
-    match (&writes_on, state.expects.writes_on) {
-        (Ok(()), Ok(())) | (Err(_), Err(_)) => {}
-        (Err(error), Ok(())) => row.failures.push(format!("the engine does not write on: {error}")),
-        (Ok(()), Err(why)) => row.failures.push(format!("the engine writes on, though {why:?} was expected")),
+    match (&writes_on, state.expects.afterwards) {
+        (Ok(()), Afterwards::WritesOn) | (Err(_), Afterwards::Left(_)) => {}
+        (Err(error), Afterwards::WritesOn) => {
+            row.failures.push(format!("the engine does not write on: {error}"));
+        }
+        (Err(_), Afterwards::Limit(_)) => {
+            if let Err(failure) = outcome::twin_cannot_write(&bench.disk, *engine, state).await {
+                row.failures.push(format!("{failure:#}"));
+            }
+        }
+        (Ok(()), why) => row.failures.push(format!("the engine writes on, though {why:?} was expected")),
     }
     row.end = Some(Outcome { rows, writes_on });
 }

@@ -1,7 +1,7 @@
 //! Crashes of branch operations, and what they leave for others.
 
 use super::build::*;
-use super::{Data, Kind, State};
+use super::{Afterwards, Data, Kind, State};
 use crate::program::{Operation, Step};
 use crate::surgery::Surgery;
 
@@ -47,7 +47,8 @@ fn forks() -> Vec<State> {
         state("fork-before-reclaim", Kind::Branch, again("fork.before_reclaim")).branch(FEATURE),
         state("fork-zombie-tree", Kind::Branch, with(forked(), [cut(zombie)]))
             .branch(FEATURE)
-            .writes_off("the engine cannot fork over a tree without a record; the forks pass removes it"),
+            .afterwards(Afterwards::Left("it cannot fork over a tree without a record"))
+            .notes("files of a fork that no graph shows are no business of recovery"),
     ]
 }
 

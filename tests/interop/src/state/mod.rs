@@ -81,8 +81,17 @@ pub struct Expects {
     pub data: Data,
     /// Outrigger commands by which a person settles the hold; [`NAME`] is the sidecar's.
     pub person: &'static [&'static [&'static str]],
-    /// Whether the engine can write on afterwards, or why not.
-    pub writes_on: Result<(), &'static str>,
+    pub afterwards: Afterwards,
+}
+
+/// Whether the engine can write on at the end.
+#[derive(Debug, Clone, Copy)]
+pub enum Afterwards {
+    WritesOn,
+    /// Something is left that recovery does not touch.
+    Left(&'static str),
+    /// It cannot after the same program without a crash either.
+    Limit(&'static str),
 }
 
 /// The rows that a state ends in.
@@ -135,11 +144,14 @@ const SAMPLES: [&str; 19] = [
 impl State {
     /// What else there is to say in the table.
     pub fn remark(&self) -> String {
-        match self.expects.writes_on {
-            Ok(()) => self.notes.to_owned(),
-            Err(why) if self.notes.is_empty() => format!("the engine cannot write: {why}"),
-            Err(why) => format!("{}; the engine cannot write: {why}", self.notes),
-        }
+        let why = match self.expects.afterwards {
+            Afterwards::WritesOn => return self.notes.to_owned(),
+            Afterwards::Left(why) => format!("the engine cannot write: {why}"),
+            Afterwards::Limit(why) => {
+                format!("the engine cannot write, nor could it without the crash: {why}")
+            }
+        };
+        if self.notes.is_empty() { why } else { format!("{}; {why}", self.notes) }
     }
 
     pub fn is_sample(&self) -> bool {
@@ -172,7 +184,7 @@ pub fn find(name: &str, engine: Engine) -> Result<State> {
 /// The list for programs, one entry per state and engine.
 pub fn listing() -> Vec<Value> {
     let entry = |state: &State, engine: &Engine| {
-        let Expects { without_window, exclusive, data, person, writes_on } = &state.expects;
+        let Expects { without_window, exclusive, data, person, afterwards } = &state.expects;
         json!({
             "name": state.name,
             "engine": engine.version(),
@@ -183,7 +195,7 @@ pub fn listing() -> Vec<Value> {
                 "exclusive": exclusive,
                 "data": data.name(),
                 "person": person,
-                "writes_on": writes_on.is_ok(),
+                "writes_on": matches!(afterwards, Afterwards::WritesOn),
             },
             "notes": state.notes,
         })

@@ -10,6 +10,7 @@ const UNSTAGED: &str = "schema_apply.before_staging_write";
 const STAGED: &str = "schema_apply.after_staging_write";
 const RENAMING: &str = "schema_apply.after_manifest_commit";
 const PUBLISHED: &str = "graph_publish.after_manifest_commit";
+const RECORDING: &str = "graph_publish.before_commit_append";
 const SIDECAR_WRITE: &str = "recovery.sidecar_write";
 const SIDECAR_DELETE: &str = "recovery.sidecar_delete";
 const REPAIR_LOCK: &[&[&str]] = &[&["repair", "lock", "--yes", "--exclusive"]];
@@ -22,9 +23,14 @@ const INDEXED: Act = Operation::ApplySchema { source: fixture::SCHEMA_INDEXED }.
 
 pub fn states() -> Vec<State> {
     let mut states = vec![
+        apply("schema-lock-half-created", CHANGED, "branch_create.after_manifest_branch_create")
+            .engines(OLD)
+            .held(REPAIR_LOCK)
+            .notes("the lock branch has no commit history"),
         apply("schema-before-sidecar", CHANGED, SIDECAR_WRITE).held(REPAIR_LOCK).notes(LOCK),
         apply("schema-unstaged", CHANGED, UNSTAGED).undone(),
         forward(apply("schema-staged", CHANGED, STAGED)),
+        forward(apply("schema-recording", CHANGED, RECORDING)),
         forward(apply("schema-published", CHANGED, PUBLISHED)),
         forward(apply("schema-renaming", CHANGED, RENAMING)),
         forward(apply("schema-before-sidecar-delete", CHANGED, SIDECAR_DELETE)),
