@@ -174,6 +174,8 @@ impl Handles for Hands {
     }
 
     fn acted(&self, _: ActionKind, _: ActionOutcome) {}
+
+    fn panicked(&self) {}
 }
 
 impl Told {

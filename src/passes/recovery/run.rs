@@ -19,6 +19,9 @@ use tokio::task::JoinSet;
 /// something do not count: of those there are as many as operations at most.
 const LOOKS: usize = 4;
 
+/// How long a scope is still to be left alone, by its name.
+pub type Resting = Arc<dyn Fn(&str) -> Option<Duration> + Send + Sync>;
+
 /// What an activation is run with.
 ///
 /// Dropping the future of [`run`] stops everything at its next request: a crash like any other, and the next run finishes.
@@ -37,8 +40,8 @@ pub struct Run {
     pub uptime: Arc<dyn Fn() -> Duration + Send + Sync>,
     /// Whether to tag what an undoing that waits for a window will need. Who tags must be there later to untag.
     pub protect: bool,
-    /// How long a scope is still to be left alone after a failure, by its name.
-    pub resting: Arc<dyn Fn(&str) -> Option<Duration> + Send + Sync>,
+    /// Scopes that failed a short while ago.
+    pub resting: Resting,
     /// Told after each component: how many are done, and of how many.
     pub progress: Arc<dyn Fn(usize, usize) + Send + Sync>,
 }
@@ -52,8 +55,9 @@ pub async fn run(repo: &Repository, run: &Arc<Run>) -> Result<PassReport> {
 
 /// The part of the pass that is about what no claim explains, in a task of its own.
 pub async fn rest(repo: &Repository, run: &Arc<Run>) -> Vec<ScopeReport> {
-    let (repo, run) = (repo.clone(), run.clone());
-    in_its_own_task("drift and leftovers".into(), async move { sweep(&repo, &run).await }.boxed()).await
+    let (repo, run, handles) = (repo.clone(), run.clone(), run.handles.clone());
+    in_its_own_task("drift and leftovers".into(), handles, async move { sweep(&repo, &run).await }.boxed())
+        .await
 }
 
 /// The part of the pass that is about sidecars and armed fence records.
@@ -91,12 +95,14 @@ async fn isolated(
     if let Some(left) = (run.resting)(&scope) {
         return vec![tell::resting(scope, left)];
     }
-    in_its_own_task(scope, async move { settle(&repo, &found, intents, &run).await }.boxed()).await
+    let handles = run.handles.clone();
+    in_its_own_task(scope, handles, async move { settle(&repo, &found, intents, &run).await }.boxed()).await
 }
 
 /// A panic or an error in a scope stays its own; the task ends with this future.
 async fn in_its_own_task(
     scope: String,
+    handles: Arc<dyn Handles>,
     work: BoxFuture<'static, Result<Vec<ScopeReport>>>,
 ) -> Vec<ScopeReport> {
     let mut task = JoinSet::new();
@@ -105,6 +111,7 @@ async fn in_its_own_task(
         Some(Ok(Ok(reports))) => reports,
         Some(Ok(Err(error))) => vec![tell::failed(scope, &error)],
         Some(Err(stopped)) => {
+            handles.panicked();
             vec![tell::failed(scope, &Error::internal("this scope's task stopped").caused_by(stopped))]
         }
         None => Vec::new(),

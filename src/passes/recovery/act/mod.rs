@@ -45,6 +45,8 @@ pub trait Handles: Send + Sync {
     async fn permit(&self) -> Result<Option<Permit>>;
     /// Counts an act.
     fn acted(&self, kind: ActionKind, outcome: ActionOutcome);
+    /// Counts a defect of this program that ended the work on one scope.
+    fn panicked(&self);
 }
 
 /// Whether it is our turn to act.

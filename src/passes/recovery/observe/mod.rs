@@ -354,9 +354,8 @@ async fn claim(
     let branch = match (found.branches.get(&sidecar.branch), unusable.get(&sidecar.branch)) {
         (_, Some(why)) => BranchSeen::Unusable(why.clone()),
         (None, _) if !sidecar.branch.is_main() => BranchSeen::Gone,
-        (Some(listed), _) if intent.origin == Origin::Sidecar && listed.stored_at > intent.stored_at => {
-            BranchSeen::Younger
-        }
+        // Also younger than a fence record: whoever armed that has seen the branch that it is about.
+        (Some(listed), _) if listed.stored_at > intent.stored_at => BranchSeen::Younger,
         _ if snapshot.is_none() => {
             BranchSeen::Unusable(format!("branch {} could not be read", sidecar.branch))
         }
@@ -381,7 +380,7 @@ async fn claim(
         schema: None,
     };
     if claim.branch == BranchSeen::Live {
-        claim.schema = schema::observe(repo, found, sidecar).await?;
+        claim.schema = schema::observe(repo, found, snapshot.map(|at| &**at), sidecar).await?;
     }
     if settled {
         return Ok(claim);
