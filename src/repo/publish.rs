@@ -74,7 +74,7 @@ impl Repository {
         let schema = Arc::new(arrow::datatypes::Schema::from(dataset.schema()));
         let batch = manifest_batch(schema, &rows)?;
         let failed = |error| explain(error, format_args!("cannot publish on {}", base.branch));
-        let job = MergeInsertBuilder::try_new(Arc::new(dataset.clone()), vec!["object_id".to_owned()])
+        let job = MergeInsertBuilder::try_new(Arc::new((**dataset).clone()), vec!["object_id".to_owned()])
             .map_err(failed)?
             .when_matched(WhenMatched::UpdateAll)
             .when_not_matched(WhenNotMatched::InsertAll)

@@ -2,7 +2,7 @@
 
 use super::Repository;
 use super::branches::{self, BranchRecord};
-use super::dataset::{Committed, commit_next, entry_of, open, version_of};
+use super::dataset::{Committed, Handle, commit_next, entry_of, open, version_of};
 use super::trouble::{explain, kind_of};
 use crate::error::{Error, Kind, Result};
 use crate::model::history::{Step, StepKind};
@@ -10,7 +10,6 @@ use crate::model::manifest::Entry;
 use crate::model::table_path::{branch_path, graph_table_path};
 use crate::model::{Branch, Permit, TableKey, Version};
 use crate::store::Key;
-use lance::Dataset;
 use lance::dataset::transaction::{Operation, Transaction};
 use lance::session::Session;
 use std::collections::BTreeSet;
@@ -24,7 +23,7 @@ pub struct Table {
     pub key: TableKey,
     /// The Lance branch.
     pub branch: Branch,
-    dataset: Dataset,
+    dataset: Handle,
     session: Arc<Session>,
     path: Key,
 }

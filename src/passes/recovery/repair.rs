@@ -3,9 +3,8 @@
 
 use super::act::{Acted, Handles, act};
 use super::decide::drift::{Choice, Drift, chosen};
-use super::observation::Component;
 use super::observe::drift::{Drifted, find_drift, half_created};
-use super::observe::{Found, Grace, Quiet, Seen, find};
+use super::observe::{Found, Grace, Quiet, Seen, find, find_all};
 use crate::error::{Error, Result};
 use crate::model::{Branch, Permit, TableKey, Version};
 use crate::repo::Repository;
@@ -73,7 +72,7 @@ fn propose(drift: Drift, choice: Choice) -> Proposal {
 
 /// The write lock of a schema change that left no record.
 pub async fn lock(repo: &Repository) -> Result<Option<Proposal>> {
-    let found = find(repo).await?;
+    let found = find_all(repo).await?;
     if !found.is_locked() {
         return Ok(None);
     }
@@ -189,7 +188,7 @@ pub async fn carry_out(repo: &Repository, proposal: &Proposal, handles: &dyn Han
             let snapshot = repo.snapshot(&decision.branch).await?;
             let snapshots: BTreeMap<_, _> =
                 snapshot.into_iter().map(|at| (at.branch.clone(), Arc::new(at))).collect();
-            let seen = Seen { component: Component::default(), snapshots, intents: Vec::new() };
+            let seen = Seen { snapshots, ..Seen::default() };
             act(repo, &seen, &decision, handles).await
         }
     }

@@ -4,8 +4,7 @@ use super::act::{Acted, Turn, act};
 use super::decide::drift::decide_drift;
 use super::decide::schema::decide_leftover;
 use super::decide::{Decision, Timing};
-use super::observation::Component;
-use super::observe::{Found, Quiet, Seen, drift, find, leftover};
+use super::observe::{Found, Quiet, Seen, drift, find_all, leftover};
 use super::run::Run;
 use super::{retire, tell};
 use crate::error::{Error, Result};
@@ -16,7 +15,7 @@ use std::sync::Arc;
 
 /// The part of the pass that is about what no claim explains: one request for each table of each branch.
 pub(super) async fn sweep(repo: &Repository, run: &Run) -> Result<Vec<ScopeReport>> {
-    let found = find(repo).await?;
+    let found = find_all(repo).await?;
     let half = drift::half_created(repo, &found).await?;
     let mut scopes: Vec<ScopeReport> = half.iter().map(tell::half_created).collect();
     let snapshots = usable_snapshots(repo, &found, &half, &mut scopes).await?;
@@ -98,8 +97,7 @@ async fn acted(
     let fresh = repo.snapshot(&decision.branch).await?.map(Arc::new);
     let known = snapshots.iter().find(|at| at.branch == decision.branch).cloned();
     let at = fresh.or(known).map(|at| (at.branch.clone(), at));
-    let seen =
-        Seen { component: Component::default(), snapshots: at.into_iter().collect(), intents: Vec::new() };
+    let seen = Seen { snapshots: at.into_iter().collect(), ..Seen::default() };
     Ok(match act(repo, &seen, decision, run.handles.as_ref()).await? {
         Acted::Settled => tell::ended(decision, Outcome::Done, None),
         Acted::LookAgain(why) => tell::ended(decision, Outcome::Waits, Some(&why)),

@@ -7,17 +7,27 @@ use crate::model::audit::{TableOutcome, Verdict};
 use crate::model::manifest::{Change, CommitIntent, Marker, Publish};
 use crate::model::sidecar::Sidecar;
 use crate::model::table_path::graph_table_path;
-use crate::model::{Branch, Version};
+use crate::model::{Branch, OperationId, Version};
 use crate::passes::recovery::decide::{Decision, TablePlan, TableWork};
+use crate::passes::recovery::observation::TableRef;
 use crate::passes::recovery::observe::{Intent, Seen};
 use crate::repo::history::RECOVERY_ACTOR;
+use crate::repo::tables::Table;
 use crate::repo::{Published, Repository, Snapshot};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// How the publish ended.
 pub(super) enum Ended {
-    /// The markers are there: with these commits, as this version of the manifest.
-    Published(Vec<CommitIntent>, Version),
+    /// It is there.
+    Published {
+        /// With these commits.
+        commits: Vec<CommitIntent>,
+        /// With these markers, as stored.
+        markers: BTreeMap<OperationId, Marker>,
+        /// As this version of the manifest.
+        version: Version,
+    },
     /// Something moved; says what.
     Moved(String),
 }
@@ -29,11 +39,12 @@ pub(super) async fn publish(
     decision: &Decision,
     intents: &[&Intent],
     base: &Snapshot,
+    tables: &BTreeMap<TableRef, Table>,
     handles: &dyn Handles,
 ) -> Result<Ended> {
     let mut publish = Publish::default();
     for plan in &decision.tables {
-        if let Some(moved) = changes(repo, plan, &mut publish).await? {
+        if let Some(moved) = changes(repo, plan, tables.get(&plan.at), &mut publish).await? {
             return Ok(Ended::Moved(moved));
         }
     }
@@ -61,7 +72,7 @@ pub(super) async fn publish(
         repo.publish(base, &publish, &operation).await
     };
     match ended {
-        Ok(Published::Committed(version)) => check_branch(repo, &base.branch, publish.commits, version).await,
+        Ok(Published::Committed(version)) => check_branch(repo, &base.branch, publish, version).await,
         Ok(Published::Refused(refusal)) => Ok(Ended::Moved(refusal.to_string())),
         Ok(Published::Contended(error)) => Ok(Ended::Moved(error.chain())),
         // It may be there: the next look finds the marker, or does not.
@@ -83,25 +94,35 @@ fn operation_property(decision: &Decision, publish: &Publish) -> String {
 async fn check_branch(
     repo: &Repository,
     branch: &Branch,
-    commits: Vec<CommitIntent>,
+    publish: Publish,
     version: Version,
 ) -> Result<Ended> {
     let listed = branch.is_main()
         || crate::repo::branches::list(repo.store(), crate::repo::snapshot::MANIFEST)
             .await?
             .contains_key(branch);
-    if listed {
-        Ok(Ended::Published(commits, version))
-    } else {
-        Ok(Ended::Moved(format!("branch {branch} was deleted meanwhile")))
+    if !listed {
+        return Ok(Ended::Moved(format!("branch {branch} was deleted meanwhile")));
     }
+    let stored = |marker: Marker| Marker { manifest_version: version, ..marker };
+    let markers = publish.markers.into_iter().map(|(operation, marker)| (operation, stored(marker)));
+    Ok(Ended::Published { commits: publish.commits, markers: markers.collect(), version })
 }
 
 /// The rows of one table: its new version, and after an undoing every version between, so that a writer that wakes up
 /// late collides whatever it publishes.
-async fn changes(repo: &Repository, plan: &TablePlan, publish: &mut Publish) -> Result<Option<String>> {
+async fn changes(
+    repo: &Repository,
+    plan: &TablePlan,
+    opened: Option<&Table>,
+    publish: &mut Publish,
+) -> Result<Option<String>> {
     let at = &plan.at;
-    let Some(table) = repo.table(&at.table, &at.branch).await? else {
+    let opened = match opened {
+        Some(table) => Some(table.clone()),
+        None => repo.table(&at.table, &at.branch).await?,
+    };
+    let Some(table) = opened else {
         return Ok(Some(format!("{} went away", at.table)));
     };
     let shown = plan.shown();
