@@ -10,6 +10,7 @@ mod support;
 mod back;
 mod company;
 mod cost;
+mod deaths;
 mod forward;
 mod harness;
 mod held;

@@ -4,12 +4,13 @@ use super::{Handles, between};
 use crate::error::{Error, Kind, Result};
 use crate::model::Timestamp;
 use crate::model::audit::{TableOutcome, Verdict};
+use crate::model::history::StepKind;
 use crate::model::manifest::{Change, CommitIntent, Marker, Publish};
 use crate::model::sidecar::Sidecar;
 use crate::model::table_path::graph_table_path;
 use crate::model::{Branch, OperationId, Version};
 use crate::passes::recovery::decide::{Decision, TablePlan, TableWork};
-use crate::passes::recovery::observation::TableRef;
+use crate::passes::recovery::observation::{TableRef, TableSeen};
 use crate::passes::recovery::observe::{Intent, Seen};
 use crate::repo::history::RECOVERY_ACTOR;
 use crate::repo::tables::Table;
@@ -232,7 +233,7 @@ fn outcomes(decision: &Decision, seen: &Seen, sidecar: &Sidecar, publish: &Publi
         }
         Verdict::AlreadyPublished => {
             let shown = sidecar.pins.iter().filter_map(|pin| match seen.component.lineage_of(pin)? {
-                crate::passes::recovery::observation::TableSeen::Present(lineage) => Some(TableOutcome {
+                TableSeen::Present(lineage) => Some(TableOutcome {
                     table_key: pin.table.clone(),
                     from_version: pin.expected,
                     to_version: lineage.pin,
@@ -242,16 +243,18 @@ fn outcomes(decision: &Decision, seen: &Seen, sidecar: &Sidecar, publish: &Publi
             shown.collect()
         }
         _ => plans
-            .filter_map(|plan| match plan.work {
-                // A content-equal restore of a table that had not moved undoes nothing.
-                TableWork::Restore { head } if head == plan.pin => None,
-                TableWork::Restore { head } | TableWork::ShowUndone { head } => {
-                    Some(outcome(plan, head, plan.pin))
-                }
-                TableWork::Show { .. } => None,
-            })
+            .filter(|plan| !matches!(plan.work, TableWork::Show { .. }))
+            .filter_map(|plan| Some(outcome(plan, undone_from(seen, plan)?, plan.pin)))
             .collect(),
     }
+}
+
+/// The newest version that an undoing takes back: restores are not counted, whoever made them. `None` if it takes nothing
+/// back, as where a table that had not moved was restored to what it was.
+fn undone_from(seen: &Seen, plan: &TablePlan) -> Option<Version> {
+    let Some(TableSeen::Present(lineage)) = seen.component.tables.get(&plan.at) else { return None };
+    let undone = lineage.tail().iter().rfind(|step| !matches!(step.kind, StepKind::Restore(_)));
+    undone.map(|step| step.version)
 }
 
 fn outcome(plan: &TablePlan, from: Version, to: Version) -> TableOutcome {
