@@ -8,6 +8,7 @@
 mod support;
 
 mod back;
+mod bad_input;
 mod company;
 mod cost;
 mod deaths;
