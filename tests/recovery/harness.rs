@@ -26,11 +26,10 @@ pub struct Recoverer<'g> {
     uptime: Duration,
 }
 
-/// What a run said and what it cost, opening included.
+/// What a run said and what it cost.
 #[derive(Debug)]
 pub struct Told {
     pub report: PassReport,
-    pub opening: Requests,
     pub requests: Requests,
 }
 
@@ -154,7 +153,7 @@ impl Recoverer<'_> {
             progress: Arc::new(|_, _| {}),
         });
         let report = run(&repo, &run_with).await?;
-        Ok(Told { report, opening, requests: repo.store().requests() - opening })
+        Ok(Told { report, requests: repo.store().requests() - opening })
     }
 }
 
