@@ -289,7 +289,12 @@ impl Keeper {
         let window = open.filter(|open| open.accepts_new_scopes).map(|open| open.window);
         let resting = kept.told.resting().clone();
         Run {
-            policy: Policy { grace: self.settings.grace, idle_grace: self.settings.idle_grace, window },
+            policy: Policy {
+                grace: self.settings.grace,
+                idle_grace: self.settings.idle_grace,
+                window,
+                publish_neutral_drift: self.settings.publish_neutral_drift,
+            },
             dry: false,
             concurrency: pass.concurrency.get(),
             handles: Arc::new(acting),

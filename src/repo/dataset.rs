@@ -8,7 +8,7 @@ use super::trouble::{explain, kind_of};
 use crate::error::{Error, Kind, Result};
 use crate::model::manifest::{Entry, VersionMetadata};
 use crate::model::{Branch, Version};
-use crate::store::{Key, Store};
+use crate::store::{ETag, Key, Store};
 use lance::Dataset;
 use lance::dataset::CommitBuilder;
 use lance::dataset::builder::DatasetBuilder;
@@ -40,6 +40,36 @@ impl Deref for Handle {
 impl DerefMut for Handle {
     fn deref_mut(&mut self) -> &mut Dataset {
         &mut self.dataset
+    }
+}
+
+/// A version that was just committed: where its manifest lies, and in which state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Made {
+    /// The version.
+    pub version: Version,
+    key: Option<Key>,
+    etag: Option<ETag>,
+}
+
+impl Handle {
+    /// The version that this handle shows, as it is stored.
+    pub(super) fn made(&self, store: &Store) -> Made {
+        let location = self.manifest_location();
+        let key = store.uri().key(&location.path);
+        Made { version: version_of(self), key, etag: location.e_tag.clone().map(ETag) }
+    }
+}
+
+impl super::Repository {
+    /// Takes a version away that we have just made on a branch that was deleted meanwhile: left behind, it would be the
+    /// newest version of the next branch of that name. *Somebody has made that branch already, with a version of this
+    /// number*: its state differs, and it is left alone.
+    pub async fn unmake(&self, made: &Made) -> Result<()> {
+        match (&made.key, &made.etag) {
+            (Some(key), Some(etag)) => self.store.delete_if(key, etag).await.map(|_| ()),
+            _ => Ok(()),
+        }
     }
 }
 

@@ -41,7 +41,7 @@ impl Graph {
         Recoverer {
             graph: self,
             parts: StoreParts::real(),
-            policy: Policy { grace: Duration::ZERO, idle_grace: Duration::ZERO, window },
+            policy: Policy { grace: Duration::ZERO, idle_grace: Duration::ZERO, window, ..Policy::default() },
             dry: false,
             grace: Arc::new(Grace::default()),
             uptime: Duration::ZERO,
@@ -107,6 +107,12 @@ impl Recoverer<'_> {
     /// Its store has these parts.
     pub fn with(mut self, parts: StoreParts) -> Self {
         self.parts = parts;
+        self
+    }
+
+    /// Its policy asks a person before drift is shown.
+    pub fn asking(mut self) -> Self {
+        self.policy.publish_neutral_drift = false;
         self
     }
 

@@ -96,7 +96,7 @@ async fn isolated(
         return vec![tell::resting(scope, left)];
     }
     let handles = run.handles.clone();
-    in_its_own_task(scope, handles, async move { settle(&repo, &found, intents, &run).await }.boxed()).await
+    in_its_own_task(scope, handles, async move { settle(&repo, found, intents, &run).await }.boxed()).await
 }
 
 /// A panic or an error in a scope stays its own; the task ends with this future.
@@ -120,18 +120,17 @@ async fn in_its_own_task(
 
 async fn settle(
     repo: &Repository,
-    found: &Found,
-    intents: Vec<Intent>,
+    mut found: Arc<Found>,
+    mut intents: Vec<Intent>,
     run: &Run,
 ) -> Result<Vec<ScopeReport>> {
     let mut reports = Vec::new();
-    let mut intents = intents;
     let mut moved = None;
     let mut lost = 0;
     while lost < LOOKS {
         lost += 1;
         let quiet = Quiet { memory: &run.grace, grace: run.policy.grace, uptime: (run.uptime)() };
-        let seen = component(repo, found, intents.clone(), &quiet).await?;
+        let seen = component(repo, &found, intents.clone(), &quiet).await?;
         let decisions = decide(&seen.component, &run.policy);
         if run.dry {
             return Ok(decisions.iter().map(tell::planned).collect());
@@ -175,7 +174,11 @@ async fn settle(
             reports.extend(waiting);
             return Ok(reports);
         }
-        intents = refreshed(repo, intents).await?;
+        // Everything is looked at anew: a branch may have gone as well as a sidecar.
+        let wanted: BTreeSet<_> = intents.iter().map(|intent| intent.sidecar.operation.clone()).collect();
+        found = Arc::new(find(repo).await?);
+        intents = found.intents.clone();
+        intents.retain(|intent| wanted.contains(&intent.sidecar.operation));
         if intents.is_empty() {
             return Ok(reports);
         }
@@ -194,11 +197,4 @@ async fn other_leads(run: &Run, decisions: &[Decision]) -> Result<Option<String>
         Turn::Ours => Ok(None),
         Turn::Of(other) => Ok(Some(other)),
     }
-}
-
-/// The intents that are still there, with their files as they are now.
-async fn refreshed(repo: &Repository, intents: Vec<Intent>) -> Result<Vec<Intent>> {
-    let found = find(repo).await?;
-    let wanted: BTreeSet<_> = intents.iter().map(|intent| intent.sidecar.operation.clone()).collect();
-    Ok(found.intents.into_iter().filter(|intent| wanted.contains(&intent.sidecar.operation)).collect())
 }

@@ -26,13 +26,13 @@ pub(super) async fn sweep(repo: &Repository, run: &Run) -> Result<Vec<ScopeRepor
             drift::Drifted::Unreadable(at, why) => scopes.push(tell::held(name(&at), why)),
             drift::Drifted::Seen(drift) => {
                 let decision = decide_drift(&drift, &run.policy);
-                scopes.push(carry_out(repo, run, name(&drift.at), &decision, &snapshots).await);
+                scopes.push(carry_out(repo, run, name(&drift.at), &decision, &found, &snapshots).await);
             }
         }
     }
     retire::retire(repo, run, &found, &snapshots).await?;
     if let Some(decision) = decide_leftover(&leftover(repo, &found).await?, &run.policy) {
-        scopes.push(carry_out(repo, run, "schema".into(), &decision, &snapshots).await);
+        scopes.push(carry_out(repo, run, "schema".into(), &decision, &found, &snapshots).await);
     }
     Ok(scopes)
 }
@@ -70,6 +70,7 @@ async fn carry_out(
     run: &Run,
     scope: String,
     decision: &Decision,
+    found: &Found,
     snapshots: &[Arc<Snapshot>],
 ) -> ScopeReport {
     if let Some(left) = (run.resting)(&scope) {
@@ -78,7 +79,7 @@ async fn carry_out(
     if decision.timing != Timing::Now || run.dry {
         return ScopeReport { scope, ..tell::planned(decision) };
     }
-    match acted(repo, run, decision, snapshots).await {
+    match acted(repo, run, decision, found, snapshots).await {
         Ok(report) => ScopeReport { scope, ..report },
         Err(error) => ScopeReport { scope, ..tell::ended(decision, Outcome::Failed, Some(&error.chain())) },
     }
@@ -88,6 +89,7 @@ async fn acted(
     repo: &Repository,
     run: &Run,
     decision: &Decision,
+    found: &Found,
     snapshots: &[Arc<Snapshot>],
 ) -> Result<ScopeReport> {
     if let Turn::Of(other) = run.handles.turn().await? {
@@ -97,7 +99,7 @@ async fn acted(
     let fresh = repo.snapshot(&decision.branch).await?.map(Arc::new);
     let known = snapshots.iter().find(|at| at.branch == decision.branch).cloned();
     let at = fresh.or(known).map(|at| (at.branch.clone(), at));
-    let seen = Seen { snapshots: at.into_iter().collect(), ..Seen::default() };
+    let seen = Seen { snapshots: at.into_iter().collect(), lock: found.lock().cloned(), ..Seen::default() };
     Ok(match act(repo, &seen, decision, run.handles.as_ref()).await? {
         Acted::Settled => tell::ended(decision, Outcome::Done, None),
         Acted::LookAgain(why) => tell::ended(decision, Outcome::Waits, Some(&why)),

@@ -117,7 +117,7 @@ impl Act<'_> {
     /// The steps after the publish of a schema change, if there are any; says so if the window closes meanwhile.
     async fn conclude(&self) -> Result<Option<Acted>> {
         let Some(work) = &self.decision.schema else { return Ok(None) };
-        let ended = schema::conclude(self.repo, work, self.handles).await;
+        let ended = schema::conclude(self.repo, work, self.seen.lock.as_ref(), self.handles).await;
         self.count(ActionKind::Schema, &ended, |()| false);
         match ended {
             Ok(()) => Ok(None),

@@ -94,10 +94,15 @@ impl Found {
         Ok(())
     }
 
+    /// The graph's write lock, if it is there.
+    pub fn lock(&self) -> Option<&BranchRef> {
+        let lock = Branch::parse(Some(SCHEMA_LOCK)).expect("a constant name is a branch");
+        self.branches.get(&lock)
+    }
+
     /// Whether the graph's write lock is there.
     pub fn is_locked(&self) -> bool {
-        let lock = Branch::parse(Some(SCHEMA_LOCK)).expect("a constant name is a branch");
-        self.branches.contains_key(&lock)
+        self.lock().is_some()
     }
 
     /// Graph branches of people: main and every listed branch that is no lock.
@@ -285,6 +290,8 @@ pub struct Seen {
     pub intents: Vec<Intent>,
     /// The lineages that could be opened, as they were judged: their versions need not be looked up again.
     pub tables: BTreeMap<TableRef, Table>,
+    /// The graph's write lock as it was judged.
+    pub lock: Option<BranchRef>,
 }
 
 /// Observes one group against fresh snapshots of its graph branches.
@@ -310,7 +317,7 @@ pub async fn component(
         }
     }
     let component = Component { locked: found.is_locked(), ..Component::default() };
-    let mut seen = Seen { component, snapshots, ..Seen::default() };
+    let mut seen = Seen { component, snapshots, lock: found.lock().cloned(), ..Seen::default() };
     read_tables(repo, &mut seen, &intents).await?;
     for intent in intents {
         let claim = claim(repo, found, &seen, &intent, &unusable, quiet).await?;
