@@ -24,8 +24,9 @@ struct Note<'a> {
 
 /// Moves `__recovery/<stem>.json` to `….json.quarantined`.
 ///
-/// *Order*: the copy, then the fence record already closed (so that a writer that wakes up late is recognised and nothing
-/// is undone meanwhile), then the deletion. *Dies between*: both names exist and the original still counts; the same command
+/// *Order*: the copy, then the fence record already closed (it keeps when and why, and an undoing that had begun is not
+/// taken up again from an armed one), then the deletion. While the copy is there the record explains no drift: what the
+/// writer had committed is held for a person. *Dies between*: both names exist and the original still counts; the same command
 /// finishes. *Its writer finishes meanwhile*: the copy stays as evidence of a finished operation.
 pub async fn quarantine(repo: &Repository, stem: &str, reason: &str, handles: &dyn Handles) -> Result<()> {
     let (original, aside) = names(stem)?;
