@@ -124,6 +124,8 @@ impl Handles for OneShot {
     }
 
     fn acted(&self, _: ActionKind, _: ActionOutcome) {}
+
+    fn panicked(&self) {}
 }
 
 /// Handles of a command that a person runs.

@@ -9,7 +9,7 @@
 //!
 //!   model ← passes::*::decide            nouns and verdicts: no I/O, no clock, no async
 //!   model, repo, store ← passes::*::{observe, act}
-//!   passes ← runtime ← daemon ← app ← cli ← main
+//!   passes, runtime ← daemon ← app ← cli ← main
 //! ```
 //!
 //! | room | for |

@@ -7,15 +7,9 @@ use crate::model::Timestamp;
 use crate::passes::report::Exit;
 use crate::repo::history::AuditRow;
 
-/// Arguments.
-#[derive(Debug, clap::Args)]
-pub(super) struct Args {
-    #[command(subcommand)]
-    action: Action,
-}
-
+/// What to do.
 #[derive(Debug, clap::Subcommand)]
-enum Action {
+pub(super) enum Action {
     /// List recoveries, oldest first. Reads only.
     List {
         #[command(flatten)]
@@ -44,8 +38,8 @@ fn since(text: &str) -> std::result::Result<Timestamp, String> {
     at.map(Timestamp).ok_or_else(|| "write it like 2026-01-31 or 2026-01-31T12:00:00Z".into())
 }
 
-pub(super) async fn run(args: Args) -> Result<Exit> {
-    let Action::List { target, actor, operation, kind, since } = args.action;
+pub(super) async fn run(action: Action) -> Result<Exit> {
+    let Action::List { target, actor, operation, kind, since } = action;
     let repo = app::open(&target.uri()?).await?;
     repo.require_graph()?;
     let wanted = |row: &AuditRow| {

@@ -9,15 +9,9 @@ use crate::passes::report::Exit;
 use crate::repo::{Dialect, Repository};
 use std::collections::BTreeMap;
 
-/// Arguments.
-#[derive(Debug, clap::Args)]
-pub(super) struct Args {
-    #[command(subcommand)]
-    action: Action,
-}
-
+/// What to do.
 #[derive(Debug, clap::Subcommand)]
-enum Action {
+pub(super) enum Action {
     /// List the commits that a branch sees, newest first. Reads only.
     List {
         #[command(flatten)]
@@ -38,8 +32,8 @@ enum Action {
     },
 }
 
-pub(super) async fn run(args: Args) -> Result<Exit> {
-    match args.action {
+pub(super) async fn run(action: Action) -> Result<Exit> {
+    match action {
         Action::List { target, branch } => {
             let commits = commits(&target, branch.as_deref()).await?;
             match target.format {

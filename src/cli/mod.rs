@@ -55,15 +55,19 @@ enum Command {
     /// Show what is pending, held or drifted. Reads only.
     Status(status::Args),
     /// Look at writers' crash records, or move one out of the engines' sight.
-    Sidecars(sidecars::Args),
+    #[command(subcommand)]
+    Sidecars(sidecars::Action),
     /// Settle what only a person may decide, while no writer is active.
     Repair(repair::Args),
     /// Promise that no writer is active for a while, so that commits may be undone.
-    Window(window::Args),
+    #[command(subcommand)]
+    Window(window::Action),
     /// Show what recoveries did.
-    Audit(audit::Args),
+    #[command(subcommand)]
+    Audit(audit::Action),
     /// Show the graph's history of commits.
-    Commits(commits::Args),
+    #[command(subcommand)]
+    Commits(commits::Action),
     /// Mend two small graphs that a real engine was killed on.
     Demo(demo::Args),
     /// Check a configuration: effective settings, their origin, next runs of each schedule.
@@ -115,15 +119,15 @@ pub async fn main() -> u8 {
         Command::Once(args) => Box::pin(once::run(args, false)),
         Command::Plan(args) => Box::pin(once::run(args, true)),
         Command::Status(args) => Box::pin(status::run(args)),
-        Command::Sidecars(args) => Box::pin(sidecars::run(args)),
+        Command::Sidecars(action) => Box::pin(sidecars::run(action)),
         Command::Repair(args) => Box::pin(repair::run(args)),
-        Command::Audit(args) => Box::pin(audit::run(args)),
-        Command::Commits(args) => Box::pin(commits::run(args)),
+        Command::Audit(action) => Box::pin(audit::run(action)),
+        Command::Commits(action) => Box::pin(commits::run(action)),
         Command::Demo(args) => Box::pin(demo::run(args)),
         Command::CheckConfig(args) => Box::pin(check_config::run(args)),
         Command::Health(args) => Box::pin(health::run(args)),
         Command::Run(args) => Box::pin(run::run(args)),
-        Command::Window(args) => Box::pin(window::run(args)),
+        Command::Window(action) => Box::pin(window::run(action)),
     };
     match command.await {
         Ok(exit) => exit.code(),

@@ -9,15 +9,9 @@ use crate::passes::report::Exit;
 use crate::repo::Repository;
 use serde::Serialize;
 
-/// Arguments.
-#[derive(Debug, clap::Args)]
-pub(super) struct Args {
-    #[command(subcommand)]
-    action: Action,
-}
-
+/// What to do.
 #[derive(Debug, clap::Subcommand)]
-enum Action {
+pub(super) enum Action {
     /// List every crash record. Reads only.
     List {
         #[command(flatten)]
@@ -60,8 +54,8 @@ struct Row {
     problem: Option<String>,
 }
 
-pub(super) async fn run(args: Args) -> Result<Exit> {
-    match args.action {
+pub(super) async fn run(action: Action) -> Result<Exit> {
+    match action {
         Action::List { target } => list(&target).await,
         Action::Show { id, target } => show(&id, &target).await,
         Action::Quarantine { name, reason, target } => {

@@ -9,15 +9,9 @@ use crate::store::Store;
 use serde::Serialize;
 use std::time::Duration;
 
-/// Arguments.
-#[derive(Debug, clap::Args)]
-pub(super) struct Args {
-    #[command(subcommand)]
-    action: Action,
-}
-
+/// What to do.
 #[derive(Debug, clap::Subcommand)]
-enum Action {
+pub(super) enum Action {
     /// Open a window. It is your promise that no writer is active until it ends or you close it.
     Open {
         /// How long it stays open, by the store's clock: 10s to 24h. A restart never lengthens it.
@@ -48,8 +42,8 @@ struct Row<'a> {
     seconds_left: u64,
 }
 
-pub(super) async fn run(args: Args) -> Result<Exit> {
-    match args.action {
+pub(super) async fn run(action: Action) -> Result<Exit> {
+    match action {
         Action::Open { length, reason, target } => {
             let store = graph_store(&target).await?;
             let window = windows::open(&store, length, &reason, app::ulid).await?;

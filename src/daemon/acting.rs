@@ -78,4 +78,8 @@ impl Handles for Acting {
     fn acted(&self, kind: ActionKind, outcome: ActionOutcome) {
         self.metrics.action(kind, outcome);
     }
+
+    fn panicked(&self) {
+        self.metrics.panic();
+    }
 }

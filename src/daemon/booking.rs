@@ -1,7 +1,6 @@
 //! A report, as metrics.
 
-use crate::passes::report::{Exit, Outcome, ScopeReport};
-use crate::telemetry::labels::ActivationOutcome;
+use crate::passes::report::{Outcome, ScopeReport};
 use crate::telemetry::metrics::RepositoryMetrics;
 use std::collections::BTreeMap;
 
@@ -18,15 +17,4 @@ pub(super) fn book(metrics: &RepositoryMetrics, scopes: &[ScopeReport]) {
     metrics.pending(&pending);
     metrics.waiting(&waiting);
     metrics.held(scopes.iter().filter(|scope| scope.outcome == Outcome::Held).count());
-}
-
-/// How a run ended, the worst of its scopes.
-pub(super) fn outcome(scopes: &[ScopeReport]) -> ActivationOutcome {
-    match Exit::worst(scopes.iter().map(|scope| scope.outcome.into())) {
-        Exit::Converged => ActivationOutcome::Converged,
-        Exit::Waits | Exit::Due => ActivationOutcome::Waiting,
-        Exit::Held => ActivationOutcome::Held,
-        Exit::Refused => ActivationOutcome::Refused,
-        Exit::Failed => ActivationOutcome::Failed,
-    }
 }

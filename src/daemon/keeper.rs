@@ -93,6 +93,7 @@ impl Keeper {
     async fn look_once(&self, reason: Reason) -> Requeue {
         let mut state = self.state.lock().await;
         let state = &mut *state;
+        let began = self.parts.clock.monotonic();
         let looked = match self.kept(&mut state.kept).await {
             Ok(kept) => self.look(kept, reason).await,
             Err(error) => Err(error),
@@ -110,6 +111,8 @@ impl Keeper {
                     self.let_go(&mut state.kept).await;
                 }
                 self.tell_failure(&error);
+                let (now, took) = (self.parts.clock.now(), self.parts.clock.monotonic().since(began));
+                self.metrics.activation(PassName::Recovery, outcome_of(&error), took, now);
                 self.settings.interval.max(state.failures.failed(()))
             }
         };
@@ -172,10 +175,16 @@ impl Keeper {
         let open = self.windows(kept, &news).await?;
         let due = extent(&self.facts(kept, &news, open.as_ref(), reason, now));
         kept.looked_at = now;
-        if let (Some(pass), true) = (self.recovery(), due > Extent::Nothing) {
-            let ripe = self.ripe(kept, &news);
-            self.run(kept, pass, due, open.as_ref()).await?;
-            kept.judged = ripe;
+        match self.recovery() {
+            Some(pass) if due > Extent::Nothing => {
+                let ripe = self.ripe(kept, &news);
+                self.run(kept, pass, due, open.as_ref()).await?;
+                kept.judged = ripe;
+            }
+            Some(pass) if pass.schedule.is_none() && kept.told.is_success() => {
+                self.metrics.nothing_to_do(PassName::Recovery, self.parts.clock.now());
+            }
+            _ => {}
         }
         kept.lease.rest().await;
         self.tell(kept, &news, open.as_ref()).await;
@@ -242,13 +251,10 @@ impl Keeper {
                 format!("recovery took longer than {} and was given up; it begins again", humantime::format_duration(pass.timeout)),
             )),
         };
-        let now = self.parts.clock.monotonic();
-        let outcome = match &ended {
-            Ok(()) => booking::outcome(&kept.told.scopes().cloned().collect::<Vec<_>>()),
-            Err(error) => outcome_of(error),
-        };
-        self.metrics.activation(PassName::Recovery, outcome, now.since(began), self.parts.clock.now());
         ended?;
+        let now = self.parts.clock.monotonic();
+        let outcome = kept.told.outcome();
+        self.metrics.activation(PassName::Recovery, outcome, now.since(began), self.parts.clock.now());
         if due == Extent::Everything {
             kept.everything_at = Some(now);
         }
@@ -283,7 +289,12 @@ impl Keeper {
         let window = open.filter(|open| open.accepts_new_scopes).map(|open| open.window);
         let resting = kept.told.resting().clone();
         Run {
-            policy: Policy { grace: self.settings.grace, idle_grace: self.settings.idle_grace, window },
+            policy: Policy {
+                grace: self.settings.grace,
+                idle_grace: self.settings.idle_grace,
+                window,
+                publish_neutral_drift: self.settings.publish_neutral_drift,
+            },
             dry: false,
             concurrency: pass.concurrency.get(),
             handles: Arc::new(acting),

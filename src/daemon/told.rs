@@ -1,9 +1,10 @@
 //! What the last runs told, and when their scopes want to be looked at again.
 
 use crate::model::Window;
-use crate::passes::report::{Outcome, ScopeReport, WaitReason};
+use crate::passes::report::{Exit, Outcome, ScopeReport, WaitReason};
 use crate::runtime::backoff::Backoff;
 use crate::runtime::clock::Monotonic;
+use crate::telemetry::labels::ActivationOutcome;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -35,6 +36,21 @@ impl Told {
 
     pub(super) fn scopes(&self) -> impl Iterator<Item = &ScopeReport> {
         self.claims.iter().chain(&self.rest)
+    }
+
+    /// How the last runs ended, the worst of their scopes.
+    pub(super) fn outcome(&self) -> ActivationOutcome {
+        match Exit::worst(self.scopes().map(|scope| scope.outcome.into())) {
+            Exit::Converged => ActivationOutcome::Converged,
+            Exit::Waits | Exit::Due => ActivationOutcome::Waiting,
+            Exit::Held => ActivationOutcome::Held,
+            Exit::Refused => ActivationOutcome::Refused,
+            Exit::Failed => ActivationOutcome::Failed,
+        }
+    }
+
+    pub(super) fn is_success(&self) -> bool {
+        self.outcome().is_success()
     }
 
     pub(super) fn has_claims(&self) -> bool {
@@ -100,5 +116,71 @@ fn log_news(scopes: &[ScopeReport], before: &[ScopeReport]) {
                 tracing::info!(scope = %scope.scope, verdict, %reason, "waits");
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::audit::Verdict;
+    use crate::passes::report::Wait;
+    use crate::runtime::backoff::BackoffPolicy;
+    use std::sync::Arc;
+
+    const INTERVAL: Duration = Duration::from_secs(15);
+
+    fn told() -> Told {
+        Told::new(Backoff::new(BackoffPolicy::DEFAULT, Arc::new(|| 0.5)))
+    }
+
+    fn scope(name: &str, outcome: Outcome, waits: Option<Wait>) -> ScopeReport {
+        let (scope, reason) = (name.to_owned(), String::new());
+        ScopeReport { scope, verdict: Verdict::RollForward, outcome, reason, waits, tables: Vec::new() }
+    }
+
+    fn after(seconds: f64) -> Option<Monotonic> {
+        Some(Monotonic::at(Duration::from_secs_f64(seconds)))
+    }
+
+    #[test]
+    fn a_scope_that_keeps_failing_rests_ever_longer_and_the_others_do_not() {
+        let mut told = told();
+        let grace = Wait { reason: WaitReason::Grace, left: Some(Duration::from_secs(60)) };
+        for (failures, appointment) in [(1, 0.5), (2, 1.0), (3, 2.0)] {
+            told.of_claims(vec![
+                scope("bad", Outcome::Failed, None),
+                scope("good", Outcome::Waits, Some(grace)),
+            ]);
+            told.make_appointments(Monotonic::default(), INTERVAL);
+            assert_eq!(told.appointment(), after(appointment), "after {failures} failures");
+            assert_eq!(told.resting().keys().collect::<Vec<_>>(), ["bad"]);
+        }
+        told.of_claims(vec![scope("good", Outcome::Waits, Some(grace))]);
+        told.make_appointments(Monotonic::default(), INTERVAL);
+        assert_eq!(told.appointment(), after(60.0));
+        assert!(told.resting().is_empty());
+        told.of_claims(vec![scope("bad", Outcome::Failed, None)]);
+        told.make_appointments(Monotonic::default(), INTERVAL);
+        assert_eq!(told.appointment(), after(0.5), "what was gone begins anew");
+    }
+
+    #[test]
+    fn what_waits_for_a_window_or_a_person_makes_no_appointment() {
+        let mut told = told();
+        let window = Wait { reason: WaitReason::Window, left: None };
+        told.of_claims(vec![scope("a", Outcome::Waits, Some(window)), scope("b", Outcome::Held, None)]);
+        told.make_appointments(Monotonic::default(), INTERVAL);
+        assert_eq!(told.appointment(), None);
+        assert!(told.waits_for(Window::Schedule));
+        assert_eq!(told.outcome(), ActivationOutcome::Held);
+    }
+
+    #[test]
+    fn a_window_by_the_calendar_is_no_news_for_what_needs_a_person_to_open_one() {
+        let mut told = told();
+        let manual = Wait { reason: WaitReason::ManualWindow, left: None };
+        told.of_claims(vec![scope("a", Outcome::Waits, Some(manual))]);
+        assert!(!told.waits_for(Window::Schedule));
+        assert!(told.waits_for(Window::Manual));
     }
 }

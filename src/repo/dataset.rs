@@ -8,7 +8,7 @@ use super::trouble::{explain, kind_of};
 use crate::error::{Error, Kind, Result};
 use crate::model::manifest::{Entry, VersionMetadata};
 use crate::model::{Branch, Version};
-use crate::store::{Key, Store};
+use crate::store::{ETag, Key, Store};
 use lance::Dataset;
 use lance::dataset::CommitBuilder;
 use lance::dataset::builder::DatasetBuilder;
@@ -17,16 +17,67 @@ use lance::session::Session;
 use lance_select::RowAddrTreeMap;
 use lance_table::io::commit::commit_handler_from_url;
 use std::collections::HashMap;
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 /// Transaction property that names the operation a commit belongs to.
 pub const OPERATION_PROPERTY: &str = "outrigger.operation";
 
+/// An open dataset that commits nothing but the version after the one that it shows.
+#[derive(Debug, Clone)]
+pub(super) struct Handle {
+    dataset: Dataset,
+    fence: Arc<Fence>,
+}
+
+impl Deref for Handle {
+    type Target = Dataset;
+    fn deref(&self) -> &Dataset {
+        &self.dataset
+    }
+}
+
+impl DerefMut for Handle {
+    fn deref_mut(&mut self) -> &mut Dataset {
+        &mut self.dataset
+    }
+}
+
+/// A version that was just committed: where its manifest lies, and in which state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Made {
+    /// The version.
+    pub version: Version,
+    key: Option<Key>,
+    etag: Option<ETag>,
+}
+
+impl Handle {
+    /// The version that this handle shows, as it is stored.
+    pub(super) fn made(&self, store: &Store) -> Made {
+        let location = self.manifest_location();
+        let key = store.uri().key(&location.path);
+        Made { version: version_of(self), key, etag: location.e_tag.clone().map(ETag) }
+    }
+}
+
+impl super::Repository {
+    /// Takes a version away that we have just made on a branch that was deleted meanwhile: left behind, it would be the
+    /// newest version of the next branch of that name. *Somebody has made that branch already, with a version of this
+    /// number*: its state differs, and it is left alone.
+    pub async fn unmake(&self, made: &Made) -> Result<()> {
+        match (&made.key, &made.etag) {
+            (Some(key), Some(etag)) => self.store.delete_if(key, etag).await.map(|_| ()),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// How a fenced commit ended.
 #[derive(Debug)]
-pub enum Committed {
+pub(super) enum Committed {
     /// It is the next version; the handle shows it.
-    Yes(Box<Dataset>),
+    Yes(Box<Handle>),
     /// Somebody else committed first, or the change does not fit what they committed. Nothing of ours is there.
     Conflict(Error),
     /// It may be there. Look again.
@@ -39,13 +90,17 @@ pub(super) async fn open(
     session: &Arc<Session>,
     key: &Key,
     version: Option<Version>,
-) -> Result<Option<Dataset>> {
-    let mut builder = DatasetBuilder::from_uri(store.uri().dataset(key)).with_session(session.clone());
+) -> Result<Option<Handle>> {
+    let uri = store.uri().dataset(key);
+    let inner = commit_handler_from_url(&uri, &None).await;
+    let fence = Fence::around(inner.map_err(|error| explain(error, "cannot choose a commit handler"))?);
+    let builder = DatasetBuilder::from_uri(uri).with_session(session.clone());
+    let mut builder = builder.with_commit_handler(fence.clone());
     if let Some(version) = version {
         builder = builder.with_version(version.0);
     }
     match builder.load().await {
-        Ok(dataset) => Ok(Some(dataset)),
+        Ok(dataset) => Ok(Some(Handle { dataset, fence })),
         Err(error) if kind_of(&error) == Kind::Missing => Ok(None),
         Err(error) => Err(explain(error, format_args!("cannot open {key}"))),
     }
@@ -56,33 +111,31 @@ pub(super) fn version_of(dataset: &Dataset) -> Version {
     Version(dataset.manifest().version)
 }
 
-/// Commits as exactly the version after the one that `dataset` shows.
+/// Commits as exactly the version after the one that `handle` shows.
 ///
 /// *Dies before*: files without a version, which later cleanup removes. *Dies after, or the answer is lost*: the version
 /// is there and carries `operation`; the next look finds it. *Another committer*: one of the two versions exists, the
 /// loser gets [`Committed::Conflict`]. An `Err` wrote no version: Lance reads back after every doubtful answer.
 pub(super) async fn commit_next(
-    dataset: &Dataset,
+    handle: &Handle,
     mut transaction: Transaction,
     affected_rows: Option<RowAddrTreeMap>,
     operation: &str,
 ) -> Result<Committed> {
-    let only = dataset.manifest().version + 1;
-    let inner = commit_handler_from_url(dataset.uri(), &None).await;
-    let inner = inner.map_err(|error| explain(error, "cannot choose a commit handler"))?;
+    let only = version_of(handle).next();
     transaction.transaction_properties =
         Some(Arc::new(HashMap::from([(OPERATION_PROPERTY.to_owned(), operation.to_owned())])));
-    let mut commit = CommitBuilder::new(Arc::new(dataset.clone()))
-        .with_commit_handler(Fence::around(inner, only))
+    let mut commit = CommitBuilder::new(Arc::new(handle.dataset.clone()))
+        .with_commit_handler(handle.fence.for_commit_of(only))
         .with_skip_auto_cleanup(true)
         .with_max_retries(1);
     if let Some(rows) = affected_rows {
         commit = commit.with_affected_rows(rows);
     }
     match commit.execute(transaction).await {
-        Ok(made) => Ok(Committed::Yes(Box::new(made))),
+        Ok(dataset) => Ok(Committed::Yes(Box::new(Handle { dataset, fence: handle.fence.clone() }))),
         Err(error) => {
-            let error = explain(error, format_args!("cannot commit version {only} of {}", dataset.uri()));
+            let error = explain(error, format_args!("cannot commit version {only} of {}", handle.uri()));
             match error.kind() {
                 Kind::Moved => Ok(Committed::Conflict(error)),
                 Kind::Unknown => Ok(Committed::Unknown(error)),

@@ -4,7 +4,9 @@
 //! [`Fence`] around the commit handler lets only the version pass that follows the one we judged. The store's
 //! create-if-absent does the rest: of two commits of that version one exists.
 
+use crate::model::Version;
 use async_trait::async_trait;
+use futures::StreamExt;
 use futures::stream::BoxStream;
 use lance::Error as LanceError;
 use lance_core::Result as LanceResult;
@@ -17,18 +19,43 @@ use lance_table::io::commit::{
 use object_store::ObjectStore as RawStore;
 use object_store::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Wraps the dataset's own handler and forwards everything but a commit of another version.
+/// Wraps the dataset's own handler and forwards everything but a commit of another version than the one that is allowed.
 #[derive(Debug)]
 pub(super) struct Fence {
     inner: Arc<dyn CommitHandler>,
-    only: u64,
+    /// The version that was judged last, plus one; 0 before anything was judged: no commit passes.
+    only: AtomicU64,
 }
 
 impl Fence {
-    /// Lets only a commit of version `only` pass.
-    pub(super) fn around(inner: Arc<dyn CommitHandler>, only: u64) -> Arc<dyn CommitHandler> {
-        Arc::new(Self { inner, only })
+    /// For reading: lets nothing pass.
+    pub(super) fn around(inner: Arc<dyn CommitHandler>) -> Arc<Self> {
+        Arc::new(Self { inner, only: AtomicU64::new(0) })
+    }
+
+    /// For one commit, of exactly this version; the fence that the dataset is read through is told of it, for Lance lists
+    /// versions through that one.
+    ///
+    /// They are two, for readers of one lineage share a fence: a commit that was judged on an older version than another
+    /// reader's must not pass as the latter's.
+    pub(super) fn for_commit_of(&self, version: Version) -> Arc<Self> {
+        self.only.store(version.0, Ordering::Release);
+        Arc::new(Self { inner: self.inner.clone(), only: AtomicU64::new(version.0) })
+    }
+
+    fn only(&self) -> u64 {
+        self.only.load(Ordering::Acquire)
+    }
+
+    fn check(&self, version: u64) -> Result<(), CommitError> {
+        let only = self.only();
+        if version == only {
+            return Ok(());
+        }
+        let refused = format!("version {version} would be committed, only {only} was judged");
+        Err(CommitError::OtherError(LanceError::commit_conflict_source(version, refused.into())))
     }
 }
 
@@ -94,6 +121,11 @@ impl CommitHandler for Fence {
         store: &'a ObjectStore,
         since: u64,
     ) -> BoxStream<'a, LanceResult<ManifestLocation>> {
+        // Lance asks what was committed since, to rebase on it. We never rebase: if there is anything, creating the only
+        // version that may pass will fail. One listing less for each commit.
+        if since + 1 == self.only() {
+            return futures::stream::empty().boxed();
+        }
         self.inner.list_manifest_locations_since(base, store, since)
     }
 
@@ -107,14 +139,7 @@ impl CommitHandler for Fence {
         naming: ManifestNamingScheme,
         transaction: Option<Transaction>,
     ) -> Result<ManifestLocation, CommitError> {
-        if manifest.version != self.only {
-            let refused =
-                format!("version {} would be committed, only {} was judged", manifest.version, self.only);
-            return Err(CommitError::OtherError(LanceError::commit_conflict_source(
-                manifest.version,
-                refused.into(),
-            )));
-        }
+        self.check(manifest.version)?;
         self.inner.commit(manifest, indices, base, store, writer, naming, transaction).await
     }
 
@@ -150,14 +175,7 @@ impl CommitHandler for Fence {
         transaction: Option<Transaction>,
         predecessor: &PredecessorIdentity,
     ) -> Result<ManifestLocation, CommitError> {
-        if manifest.version != self.only {
-            let refused =
-                format!("version {} would be committed, only {} was judged", manifest.version, self.only);
-            return Err(CommitError::OtherError(LanceError::commit_conflict_source(
-                manifest.version,
-                refused.into(),
-            )));
-        }
+        self.check(manifest.version)?;
         let inner = &self.inner;
         inner.commit_after(manifest, indices, base, store, writer, naming, transaction, predecessor).await
     }

@@ -5,7 +5,7 @@
 //! marker row, so every recoverer that finishes the same recovery writes the same rows.
 
 use super::Repository;
-use super::dataset::{Committed, commit_next, open};
+use super::dataset::{Committed, Handle, commit_next, open};
 use super::rows::{COMMIT_COLUMNS, Cell, commit_rows, micros, one_row, text_column};
 use super::trouble::explain;
 use crate::error::{Error, Result};
@@ -136,7 +136,7 @@ impl Repository {
         Ok(ids.into_iter().zip(actors).filter_map(|(id, actor)| id.zip(actor)).collect())
     }
 
-    async fn history_dataset(&self, name: &str, branch: &Branch) -> Result<Option<Dataset>> {
+    async fn history_dataset(&self, name: &str, branch: &Branch) -> Result<Option<Handle>> {
         let key = Key::parse(&branch_path(name, branch)).map_err(|bad| Error::internal(bad.to_string()))?;
         open(&self.store, &self.fresh_session(), &key, None).await
     }
@@ -156,7 +156,7 @@ impl Repository {
             let Some(batch) = record.row_if_missing(&dataset).await? else { return Ok(()) };
             let params =
                 WriteParams { mode: WriteMode::Append, skip_auto_cleanup: true, ..Default::default() };
-            let insert = InsertBuilder::new(Arc::new(dataset.clone())).with_params(&params);
+            let insert = InsertBuilder::new(Arc::new((*dataset).clone())).with_params(&params);
             let staged = insert
                 .execute_uncommitted(vec![batch])
                 .await
@@ -170,7 +170,7 @@ impl Repository {
     }
 
     /// Creates an empty dataset on the main line; losing the race to another creator is fine.
-    async fn create_history(&self, name: &str, branch: &Branch) -> Result<Dataset> {
+    async fn create_history(&self, name: &str, branch: &Branch) -> Result<Handle> {
         let schema = match (name, branch.is_main()) {
             (RECOVERIES, true) => recoveries_schema(),
             (ACTORS, true) => actors_schema(),
@@ -193,13 +193,11 @@ impl Repository {
         let uri = self.store.uri().dataset(&key);
         let empty = RecordBatch::new_empty(Arc::new(schema));
         let made = InsertBuilder::new(uri.as_str()).with_params(&params).execute(vec![empty]).await;
-        match made {
-            Ok(dataset) => Ok(dataset),
-            Err(error) => {
-                let found = self.history_dataset(name, branch).await?;
-                found.ok_or_else(|| explain(error, format_args!("cannot create {name}")))
-            }
-        }
+        let found = self.history_dataset(name, branch).await?;
+        found.ok_or_else(|| match made {
+            Ok(_) => Error::moved(format!("{name} was removed as soon as it was created")),
+            Err(error) => explain(error, format_args!("cannot create {name}")),
+        })
     }
 }
 

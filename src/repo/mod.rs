@@ -31,6 +31,7 @@ mod trouble;
 use crate::error::{Error, Kind, Result};
 use crate::model::{Branch, Version};
 use crate::store::{Key, Store};
+pub use dataset::Made;
 pub use dialect::{Dialect, Recognised};
 use lance::session::Session;
 pub use publish::Published;

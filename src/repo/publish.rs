@@ -5,12 +5,11 @@
 //! of the commit, also where the format's own row-level check would let two publishes with different rows both land.
 
 use super::Repository;
-use super::dataset::{Committed, commit_next, version_of};
+use super::dataset::{Committed, Made, commit_next};
 use super::rows::manifest_batch;
 use super::snapshot::Snapshot;
 use super::trouble::explain;
 use crate::error::{Error, Kind, Result};
-use crate::model::Version;
 use crate::model::manifest::{Publish, Refusal};
 use lance::dataset::{MergeInsertBuilder, WhenMatched, WhenNotMatched};
 use std::sync::Arc;
@@ -19,7 +18,7 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub enum Published {
     /// It is this version of the manifest.
-    Committed(Version),
+    Committed(Made),
     /// It must not be made on what the manifest shows now.
     Refused(Refusal),
     /// Somebody else published first, every time.
@@ -74,7 +73,7 @@ impl Repository {
         let schema = Arc::new(arrow::datatypes::Schema::from(dataset.schema()));
         let batch = manifest_batch(schema, &rows)?;
         let failed = |error| explain(error, format_args!("cannot publish on {}", base.branch));
-        let job = MergeInsertBuilder::try_new(Arc::new(dataset.clone()), vec!["object_id".to_owned()])
+        let job = MergeInsertBuilder::try_new(Arc::new((**dataset).clone()), vec!["object_id".to_owned()])
             .map_err(failed)?
             .when_matched(WhenMatched::UpdateAll)
             .when_not_matched(WhenNotMatched::InsertAll)
@@ -85,7 +84,7 @@ impl Repository {
             .map_err(failed)?;
         let staged = job.execute_uncommitted_batches(vec![batch]).await.map_err(failed)?;
         match commit_next(dataset, staged.transaction, staged.affected_rows, operation).await? {
-            Committed::Yes(made) => Ok(Once::Ended(Published::Committed(version_of(&made)))),
+            Committed::Yes(made) => Ok(Once::Ended(Published::Committed(made.made(&self.store)))),
             Committed::Conflict(error) => Ok(Once::Lost(error)),
             Committed::Unknown(error) => {
                 Err(Error::new(Kind::Unknown, "the publish may have happened").caused_by(error))

@@ -2,7 +2,7 @@
 
 use super::Repository;
 use super::branches;
-use super::dataset::{open, version_of};
+use super::dataset::{Handle, open, version_of};
 use super::tables::dataset_path;
 use super::trouble::{explain, kind_of};
 use crate::error::{Error, Kind, Result};
@@ -51,7 +51,7 @@ impl Repository {
         }
     }
 
-    async fn main_line(&self, table: &TableKey) -> Result<Option<lance::Dataset>> {
+    async fn main_line(&self, table: &TableKey) -> Result<Option<Handle>> {
         open(&self.store, &self.fresh_session(), &parsed(&dataset_path(table)?)?, None).await
     }
 

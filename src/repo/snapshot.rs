@@ -3,7 +3,7 @@
 //! A snapshot keeps its handle, so that the next look reads only the fragments that newer versions added: a tick costs what
 //! changed, not the history.
 
-use super::dataset::{open, version_of};
+use super::dataset::{Handle, open, version_of};
 use super::dialect::{ManifestLook, Recognised, recognise};
 use super::rows::{MANIFEST_COLUMNS, manifest_rows};
 use super::trouble::explain;
@@ -33,7 +33,7 @@ pub struct Snapshot {
     pub state: ManifestState,
     /// The branch's own format.
     pub recognised: Recognised,
-    dataset: Dataset,
+    dataset: Handle,
 }
 
 impl Snapshot {
@@ -104,7 +104,7 @@ impl Snapshot {
     }
 
     /// The handle, shown to the publisher.
-    pub(super) fn dataset(&self) -> &Dataset {
+    pub(super) fn dataset(&self) -> &Handle {
         &self.dataset
     }
 

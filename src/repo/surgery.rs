@@ -2,7 +2,7 @@
 //! before, and takes away nothing but what it names.
 
 use super::Repository;
-use super::branches::{self, SCHEMA_LOCK};
+use super::branches::{self, BranchRef};
 use super::history::COMMITS;
 use super::snapshot::MANIFEST;
 use super::tables::dataset_path;
@@ -33,9 +33,16 @@ impl Repository {
         Ok(true)
     }
 
-    /// Removes the branch that a schema change holds as the graph's write lock.
-    pub async fn remove_schema_lock(&self, _: Permit) -> Result<()> {
-        let lock = Branch::parse(Some(SCHEMA_LOCK)).expect("a constant name is a branch");
+    /// Removes the branch that a schema change holds as the graph's write lock, if it is still the one that was judged.
+    /// One that is gone is fine.
+    pub async fn remove_schema_lock(&self, judged: &BranchRef, _: Permit) -> Result<()> {
+        let lock = judged.branch.clone();
+        match branches::list(&self.store, MANIFEST).await?.remove(&lock) {
+            Some(found) if found != *judged => {
+                return Err(Error::moved("another schema change holds the lock now"));
+            }
+            _ => {}
+        }
         self.remove_branch(MANIFEST, &lock).await?;
         self.remove_branch(COMMITS, &lock).await
     }

@@ -2,15 +2,14 @@
 
 use super::Repository;
 use super::branches::{self, BranchRecord};
-use super::dataset::{Committed, commit_next, entry_of, open, version_of};
+use super::dataset::{Committed, Handle, Made, commit_next, entry_of, open, version_of};
 use super::trouble::{explain, kind_of};
 use crate::error::{Error, Kind, Result};
 use crate::model::history::{Step, StepKind};
 use crate::model::manifest::Entry;
 use crate::model::table_path::{branch_path, graph_table_path};
 use crate::model::{Branch, Permit, TableKey, Version};
-use crate::store::Key;
-use lance::Dataset;
+use crate::store::{Key, Store};
 use lance::dataset::transaction::{Operation, Transaction};
 use lance::session::Session;
 use std::collections::BTreeSet;
@@ -24,7 +23,7 @@ pub struct Table {
     pub key: TableKey,
     /// The Lance branch.
     pub branch: Branch,
-    dataset: Dataset,
+    dataset: Handle,
     session: Arc<Session>,
     path: Key,
 }
@@ -81,6 +80,11 @@ impl Table {
     /// H.
     pub fn head(&self) -> Version {
         version_of(&self.dataset)
+    }
+
+    /// The head as it is stored, right after it was made.
+    pub fn made(&self, store: &Store) -> Made {
+        self.dataset.made(store)
     }
 
     /// Names of the columns at the head.

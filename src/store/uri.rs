@@ -172,7 +172,7 @@ impl RepoUri {
     }
 
     /// The key of an object store's path; `None` outside the root.
-    pub(super) fn key(&self, path: &Path) -> Option<Key> {
+    pub(crate) fn key(&self, path: &Path) -> Option<Key> {
         let rest = match self.root.is_root() {
             true => path.as_ref(),
             false => path.as_ref().strip_prefix(self.root.as_ref())?.strip_prefix('/')?,

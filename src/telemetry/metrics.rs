@@ -170,9 +170,17 @@ impl RepositoryMetrics {
         self.metrics.activations.with_label_values(&[self.name.as_str(), pass, word]).inc();
         self.metrics.activation_seconds.with_label_values(&[pass, word]).observe(took.as_secs_f64());
         if outcome.is_success() {
-            let last = self.metrics.last_success.with_label_values(&[self.name.as_str(), pass]);
-            last.set(seconds_since_1970(at));
+            self.metrics
+                .last_success
+                .with_label_values(&[self.name.as_str(), pass])
+                .set(seconds_since_1970(at));
         }
+    }
+
+    /// A look has found that there is nothing for the pass to do, which is its work done, too.
+    pub fn nothing_to_do(&self, pass: PassName, at: Timestamp) {
+        let last = self.metrics.last_success.with_label_values(&[self.name.as_str(), pass.word()]);
+        last.set(seconds_since_1970(at));
     }
 
     /// A run ended by a panic.

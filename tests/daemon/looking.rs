@@ -204,5 +204,6 @@ async fn a_panic_stays_in_its_scope() {
     let next = daemon.look_because(Reason::Start).await;
     assert_eq!(daemon.of(&operation), Some((Verdict::RollForward, Outcome::Done)));
     assert_eq!(daemon.of(&broken), Some((Verdict::Hold, Outcome::Failed)));
+    assert_eq!(daemon.metric("outrigger_panics_total"), 1.0);
     assert!(next <= Duration::from_secs(1), "it is tried again after a backoff: {next:?}");
 }

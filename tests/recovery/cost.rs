@@ -1,5 +1,5 @@
-//! What each verdict costs in requests, from the first listing to the last deletion: golden numbers. A change of one is a
-//! decision, not an accident. Run with `--nocapture` for the list of requests.
+//! What each verdict costs in requests: golden numbers. A change of one is a decision, not an accident; a failure lists the
+//! requests.
 
 use crate::harness::Told;
 use crate::support::faults::Breaks;
@@ -8,7 +8,7 @@ use crate::support::graph::{ACTORS, COMMITS, Graph, MAIN, MANIFEST, PERSON, RECO
 use outrigger::model::audit::Verdict;
 use outrigger::passes::report::Outcome;
 use outrigger::repo::Dialect;
-use outrigger::store::{Call, Requests, Verb};
+use outrigger::store::Call;
 use std::sync::Arc;
 
 /// A graph with a little history, whose system tables are compacted.
@@ -65,21 +65,25 @@ async fn watched(graph: &Graph) -> (Told, Vec<String>) {
     (told, calls)
 }
 
-#[expect(clippy::disallowed_macros, reason = "the list is for people who cut requests")]
-fn print(title: &str, told: &Told, calls: &[String]) {
-    println!(
-        "## {title}\n\nopening {:?}\nrun {:?}, {} in all\n",
-        told.opening,
-        told.requests,
-        told.requests.total()
-    );
-    for (n, call) in calls.iter().enumerate() {
-        println!("{:3}. {call}", n + 1);
-    }
-    println!();
+/// The requests of a run up to the deletion of the sidecar; what follows is the search for what no sidecar explains.
+fn until_deletion(calls: &[String]) -> &[String] {
+    let deletion = calls.iter().rposition(|call| call == "Delete __recovery/*.json");
+    &calls[..=deletion.unwrap_or_else(|| panic!("no sidecar was deleted:\n{}", calls.join("\n")))]
 }
 
-async fn three_tables_forward(graph: Graph) -> Requests {
+/// Targets of the design: 24 and 36. What is left, and why it cannot go:
+///
+/// | requests | why |
+/// |---|---|
+/// | 2 lists | control objects; branches of the manifest (orphans, the write lock) |
+/// | 1 get | the sidecar |
+/// | 1 list | the manifest's newest version, after the sidecar was seen |
+/// | 3 lists, 3 gets | each table's newest version, and what it did |
+/// | 1 get | the manifest's rows, for the merge by row id |
+/// | 3 or 4 puts | rows, deletion of the old head row (graph-v4), transaction, version |
+/// | 6 for each history dataset | newest version (list, get), whether the row is there (get), rows, transaction, version |
+/// | 1 delete | the sidecar |
+async fn three_tables_forward(graph: Graph, most: usize) {
     let graph = settled(graph).await;
     graph.sidecar("Load").of(&TABLES).write().await;
     for table in TABLES {
@@ -87,20 +91,52 @@ async fn three_tables_forward(graph: Graph) -> Requests {
     }
     let (told, calls) = watched(&graph).await;
     assert_eq!(told.only().outcome, Outcome::Done);
-    let title = format!(
-        "roll forward of 3 tables, {}, {}",
-        graph.dialect.as_str(),
-        graph.place.uri().scheme().name()
-    );
-    print(&title, &told, &calls);
-    assert!(calls.iter().all(|call| !call.starts_with(&format!("{:?}", Verb::Copy))));
-    told.requests
+    let calls = until_deletion(&calls);
+    assert_eq!(calls.len(), most, "\n{}", calls.join("\n"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn x_three_tables_forward() {
-    for dialect in [Dialect::GraphV3, Dialect::GraphV4] {
-        three_tables_forward(Graph::on_disk(dialect).await).await;
-        three_tables_forward(Graph::on_s3(dialect).await).await;
+async fn a_commit_of_three_tables_on_s3_costs_22_requests_in_graph_v4_and_33_in_graph_v3() {
+    three_tables_forward(Graph::on_s3(Dialect::GraphV4).await, 22).await;
+    three_tables_forward(Graph::on_s3(Dialect::GraphV3).await, 33).await;
+}
+
+/// Requests of a whole run on a fresh graph, the search for drift included: on graph-v3, on graph-v4. On disk, where Lance
+/// reads a file in more pieces. The first recovery of a graph also creates the dataset of its audit.
+const GOLDEN: &[(&str, usize, usize)] = &[
+    ("complete", 40, 30),
+    ("complete_first_write_on_a_branch", 55, 41),
+    ("indexes_half_built", 42, 32),
+    ("merge_confirmed", 71, 49),
+    ("schema_complete", 84, 63),
+    ("half_done", 72, 62),
+    ("stale_undo", 61, 49),
+    ("schema_half_done", 92, 71),
+    ("already_undone", 52, 42),
+    ("already_published", 47, 35),
+    ("rolled_back_since", 52, 38),
+    ("not_begun", 45, 35),
+    ("orphan", 40, 29),
+    ("recovery_died_before_deleting", 23, 16),
+    ("unexplained", 16, 16),
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_verdict_costs_what_it_costs() {
+    let mut found = Vec::new();
+    let mut lists = String::new();
+    for (name, ..) in GOLDEN {
+        let wreck = crate::wrecks::ALL.iter().find(|wreck| wreck.name == *name).unwrap();
+        let mut counts = Vec::new();
+        for dialect in [Dialect::GraphV3, Dialect::GraphV4] {
+            let graph = Graph::on_disk(dialect).await;
+            let operation = wreck.make(&graph).await;
+            let (told, calls) = watched(&graph).await;
+            assert_eq!(told.of(&operation).verdict, wreck.verdict, "{name}");
+            counts.push(calls.len());
+            lists += &format!("## {name}, {}\n{}\n", dialect.as_str(), calls.join("\n"));
+        }
+        found.push((*name, counts[0], counts[1]));
     }
+    assert!(found == GOLDEN, "{lists}\n{found:#?}");
 }

@@ -26,11 +26,10 @@ pub struct Recoverer<'g> {
     uptime: Duration,
 }
 
-/// What a run said and what it cost, opening included.
+/// What a run said and what it cost.
 #[derive(Debug)]
 pub struct Told {
     pub report: PassReport,
-    pub opening: Requests,
     pub requests: Requests,
 }
 
@@ -41,7 +40,7 @@ impl Graph {
         Recoverer {
             graph: self,
             parts: StoreParts::real(),
-            policy: Policy { grace: Duration::ZERO, idle_grace: Duration::ZERO, window },
+            policy: Policy { grace: Duration::ZERO, idle_grace: Duration::ZERO, window, ..Policy::default() },
             dry: false,
             grace: Arc::new(Grace::default()),
             uptime: Duration::ZERO,
@@ -110,6 +109,12 @@ impl Recoverer<'_> {
         self
     }
 
+    /// Its policy asks a person before drift is shown.
+    pub fn asking(mut self) -> Self {
+        self.policy.publish_neutral_drift = false;
+        self
+    }
+
     pub fn waiting(mut self, grace: Duration) -> Self {
         self.policy.grace = grace;
         self.policy.idle_grace = grace;
@@ -148,7 +153,7 @@ impl Recoverer<'_> {
             progress: Arc::new(|_, _| {}),
         });
         let report = run(&repo, &run_with).await?;
-        Ok(Told { report, opening, requests: repo.store().requests() - opening })
+        Ok(Told { report, requests: repo.store().requests() - opening })
     }
 }
 
@@ -174,6 +179,8 @@ impl Handles for Hands {
     }
 
     fn acted(&self, _: ActionKind, _: ActionOutcome) {}
+
+    fn panicked(&self) {}
 }
 
 impl Told {

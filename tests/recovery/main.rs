@@ -8,8 +8,10 @@
 mod support;
 
 mod back;
+mod bad_input;
 mod company;
 mod cost;
+mod deaths;
 mod forward;
 mod harness;
 mod held;

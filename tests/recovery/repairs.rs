@@ -1,18 +1,27 @@
 //! What only a person may decide.
 
 use crate::harness::Hands;
-use crate::support::graph::{Graph, MAIN, PERSON, path_of};
+use crate::support::faults::{Dies, Meanwhile};
+use crate::support::graph::branch::SCHEMA_LOCK;
+use crate::support::graph::{Graph, MAIN, MANIFEST, PERSON, path_of};
 use crate::wrecks::{self, FEATURE};
 use crate::{claims, on_both_dialects};
 use outrigger::Kind;
+use outrigger::model::audit::Verdict;
 use outrigger::passes::recovery::act::Acted;
-use outrigger::passes::recovery::repair;
-use outrigger::store::Key;
+use outrigger::passes::recovery::{quarantine, repair};
+use outrigger::passes::report::Outcome;
+use outrigger::store::{Call, Key, Verb};
+use std::sync::Arc;
 
 on_both_dialects!(
     a_fork_that_lost_its_record_gets_it_back,
     a_fork_whose_files_are_gone_is_beyond_repair,
     with_all_records_there_is_nothing_to_repair,
+    a_lock_that_somebody_else_has_taken_meanwhile_is_left_alone,
+    maintenance_is_shown_only_after_a_person_was_asked_if_the_policy_says_so,
+    what_was_published_to_a_branch_that_is_deleted_meanwhile_is_taken_back,
+    a_quarantined_record_comes_back_with_the_fence_of_the_undoing_that_had_begun,
 );
 
 fn record() -> Key {
@@ -62,4 +71,60 @@ async fn with_all_records_there_is_nothing_to_repair(graph: Graph) {
     assert_eq!(graph.pin(MAIN, PERSON).await, 1);
     let repo = graph.recoverer().open().await.unwrap();
     assert!(repair::missing_records(&repo, None).await.unwrap().is_empty());
+}
+
+async fn a_lock_that_somebody_else_has_taken_meanwhile_is_left_alone(graph: Graph) {
+    wrecks::lock(&graph).await;
+    let repo = graph.recoverer().open().await.unwrap();
+    let proposal = repair::lock(&repo).await.unwrap().unwrap();
+    graph.delete_branch(SCHEMA_LOCK).await;
+    // Stores may stamp whole seconds.
+    tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
+    wrecks::lock(&graph).await;
+    let ended = repair::carry_out(&repo, &proposal, &Hands).await.unwrap();
+    assert!(matches!(&ended, Acted::LookAgain(why) if why.contains("another schema change")), "{ended:?}");
+    assert!(graph.open(MANIFEST, MAIN).await.list_branches().await.unwrap().contains_key(SCHEMA_LOCK));
+
+    let proposal = repair::lock(&repo).await.unwrap().unwrap();
+    assert!(matches!(repair::carry_out(&repo, &proposal, &Hands).await.unwrap(), Acted::Settled));
+    assert!(graph.open(MANIFEST, MAIN).await.list_branches().await.unwrap().is_empty());
+}
+
+async fn maintenance_is_shown_only_after_a_person_was_asked_if_the_policy_says_so(graph: Graph) {
+    graph.table(PERSON).index().await;
+    let before = graph.picture().await;
+    let told = graph.recoverer().asking().run().await.unwrap();
+    assert_eq!(told.only().outcome, Outcome::Held);
+    assert!(told.only().reason.contains("repair drift"), "{}", told.only().reason);
+    assert!(graph.picture().await == before);
+    assert_eq!(graph.recover().await.only().outcome, Outcome::Done);
+}
+
+async fn what_was_published_to_a_branch_that_is_deleted_meanwhile_is_taken_back(graph: Graph) {
+    let graph = Arc::new(graph);
+    let operation = wrecks::complete_on_a_branch(&graph).await;
+    let (other, tree) = (graph.clone(), format!("{MANIFEST}/tree/{FEATURE}/_versions"));
+    let publishes =
+        move |_: usize, call: &Call| call.verb == Verb::Create && call.path.as_ref().contains(&tree);
+    let deleted = Meanwhile::at(publishes, async move { other.delete_branch(FEATURE).await });
+    let told = graph.recoverer().under(Arc::new(deleted)).run().await.unwrap();
+    assert_eq!(told.ended(&operation), (Verdict::DiscardOrphan, Outcome::Done), "{:#?}", told.report);
+    let versions = Key::parse(&format!("{MANIFEST}/tree/{FEATURE}/_versions")).unwrap();
+    assert_eq!(graph.place.list(&versions).await.unwrap(), []);
+    graph.branch(FEATURE).await;
+    assert_eq!(graph.content(FEATURE).await, graph.content(MAIN).await);
+}
+
+async fn a_quarantined_record_comes_back_with_the_fence_of_the_undoing_that_had_begun(graph: Graph) {
+    let operation = wrecks::half_done(&graph).await;
+    // Dies after the fence record.
+    let _ = graph.recoverer().under(Arc::new(Dies::after_writes(1))).run().await;
+    let names = [format!("{operation}.fence"), format!("{operation}.json")];
+    assert_eq!(graph.controls().await, names);
+    let repo = graph.recoverer().open().await.unwrap();
+    quarantine::quarantine(&repo, &operation, "to be looked at", &Hands).await.unwrap();
+    assert_eq!(graph.recover().await.report.scopes.len(), 2, "two tables are ahead, and nobody undoes them");
+    quarantine::restore(&repo, &operation).await.unwrap();
+    assert_eq!(graph.controls().await, names);
+    graph.recovers_by(Verdict::RollBack).await;
 }

@@ -5,6 +5,7 @@
 
 use super::act::Handles;
 use crate::error::{Error, Result};
+use crate::model::OperationId;
 use crate::model::fence::{FENCE_FORMAT, FenceRecord};
 use crate::repo::Repository;
 use crate::store::{ControlObject, Key, Written};
@@ -23,8 +24,9 @@ struct Note<'a> {
 
 /// Moves `__recovery/<stem>.json` to `….json.quarantined`.
 ///
-/// *Order*: the copy, then the fence record already closed (so that a writer that wakes up late is recognised and nothing
-/// is undone meanwhile), then the deletion. *Dies between*: both names exist and the original still counts; the same command
+/// *Order*: the copy, then the fence record already closed (it keeps when and why, and an undoing that had begun is not
+/// taken up again from an armed one), then the deletion. While the copy is there the record explains no drift: what the
+/// writer had committed is held for a person. *Dies between*: both names exist and the original still counts; the same command
 /// finishes. *Its writer finishes meanwhile*: the copy stays as evidence of a finished operation.
 pub async fn quarantine(repo: &Repository, stem: &str, reason: &str, handles: &dyn Handles) -> Result<()> {
     let (original, aside) = names(stem)?;
@@ -63,7 +65,7 @@ pub async fn quarantine(repo: &Repository, stem: &str, reason: &str, handles: &d
     store.delete(&original.key()).await
 }
 
-/// Moves a quarantined record back and forgets the fence that went with it.
+/// Moves a quarantined record back and forgets the note that went with it.
 ///
 /// *Dies between*: both names exist and the original counts again; the same command finishes.
 pub async fn restore(repo: &Repository, stem: &str) -> Result<()> {
@@ -78,10 +80,29 @@ pub async fn restore(repo: &Repository, stem: &str) -> Result<()> {
         )));
     }
     if let ControlObject::Sidecar(operation) = original.clone() {
-        store.delete(&ControlObject::Fence(operation.clone()).key()).await?;
-        store.delete(&ControlObject::FenceClosed(operation).key()).await?;
+        forget_note(repo, &operation).await?;
     }
     store.delete(&aside.key()).await
+}
+
+/// Removes the closed record that quarantining wrote, and leaves alone what an undoing wrote: that is known by its tables.
+async fn forget_note(repo: &Repository, operation: &OperationId) -> Result<()> {
+    let (fence, closed) =
+        (ControlObject::Fence(operation.clone()), ControlObject::FenceClosed(operation.clone()));
+    let store = repo.store();
+    let text = async |object: &ControlObject| -> Result<Option<serde_json::Value>> {
+        let found = store.get(&object.key()).await?;
+        Ok(found.and_then(|found| serde_json::from_slice(&found.bytes).ok()))
+    };
+    let is_note = text(&closed).await?.is_some_and(|note| note.get("quarantined").is_some());
+    if !is_note {
+        return Ok(());
+    }
+    let of_an_undoing = text(&fence).await?.is_some_and(|record| record["tables"] != serde_json::json!([]));
+    if !of_an_undoing {
+        store.delete(&fence.key()).await?;
+    }
+    store.delete(&closed.key()).await
 }
 
 /// Both names of a record: as engines read it, and aside.

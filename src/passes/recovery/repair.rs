@@ -3,12 +3,12 @@
 
 use super::act::{Acted, Handles, act};
 use super::decide::drift::{Choice, Drift, chosen};
-use super::observation::Component;
 use super::observe::drift::{Drifted, find_drift, half_created};
-use super::observe::{Found, Grace, Quiet, Seen, find};
+use super::observe::{Found, Grace, Quiet, Seen, find, find_all};
 use crate::error::{Error, Result};
 use crate::model::{Branch, Permit, TableKey, Version};
 use crate::repo::Repository;
+use crate::repo::branches::BranchRef;
 use crate::repo::refs::Lineage;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ pub struct Proposal {
 #[derive(Debug, Clone)]
 enum Work {
     Drift(Box<Drift>, Choice),
-    Lock,
+    Lock(BranchRef),
     Branch(Branch),
     Record { table: TableKey, branch: Branch, pin: Version },
 }
@@ -73,10 +73,8 @@ fn propose(drift: Drift, choice: Choice) -> Proposal {
 
 /// The write lock of a schema change that left no record.
 pub async fn lock(repo: &Repository) -> Result<Option<Proposal>> {
-    let found = find(repo).await?;
-    if !found.is_locked() {
-        return Ok(None);
-    }
+    let found = find_all(repo).await?;
+    let Some(lock) = found.lock().cloned() else { return Ok(None) };
     if !found.staged.is_empty() || found.intents.iter().any(is_schema) {
         return Err(Error::invalid(
             "a schema change left more than its lock: `outrigger once --exclusive` settles it, and takes the lock with it",
@@ -87,7 +85,7 @@ pub async fn lock(repo: &Repository) -> Result<Option<Proposal>> {
         why:
             "it holds no data: it only stops writers. Safe if no schema change is running, which is your word"
                 .into(),
-        work: Work::Lock,
+        work: Work::Lock(lock),
     }))
 }
 
@@ -166,22 +164,28 @@ async fn recreate_record(
     (table, branch, pin): (&TableKey, &Branch, Version),
     handles: &dyn Handles,
 ) -> Result<Acted> {
-    let again = |why: String| Ok(Acted::LookAgain(why));
     let Some(lineage) = repo.lost_record(table, branch, pin).await? else {
-        return again(format!("branch {branch} of {table} has a record now, or nothing is left of it"));
+        let why = format!("branch {branch} of {table} has a record now, or nothing is left of it");
+        return Ok(Acted::LookAgain(why));
     };
     let created_at = handles.now().as_micros().max(0) as u64 / 1_000_000;
-    match repo.recreate_record(table, branch, &lineage, created_at, permit(handles).await?).await {
-        Ok(()) => Ok(Acted::Settled),
-        Err(moved) if moved.kind() == crate::Kind::Moved => again(moved.chain()),
-        Err(error) => Err(error),
-    }
+    repo.recreate_record(table, branch, &lineage, created_at, permit(handles).await?).await?;
+    Ok(Acted::Settled)
 }
 
 /// Carries a proposal out.
 pub async fn carry_out(repo: &Repository, proposal: &Proposal, handles: &dyn Handles) -> Result<Acted> {
+    match try_to_carry_out(repo, proposal, handles).await {
+        Err(moved) if moved.kind() == crate::Kind::Moved => Ok(Acted::LookAgain(moved.chain())),
+        ended => ended,
+    }
+}
+
+async fn try_to_carry_out(repo: &Repository, proposal: &Proposal, handles: &dyn Handles) -> Result<Acted> {
     match &proposal.work {
-        Work::Lock => repo.remove_schema_lock(permit(handles).await?).await.map(|()| Acted::Settled),
+        Work::Lock(lock) => {
+            repo.remove_schema_lock(lock, permit(handles).await?).await.map(|()| Acted::Settled)
+        }
         Work::Branch(branch) => remove_branch(repo, branch, permit(handles).await?).await,
         Work::Record { table, branch, pin } => recreate_record(repo, (table, branch, *pin), handles).await,
         Work::Drift(drift, choice) => {
@@ -189,7 +193,7 @@ pub async fn carry_out(repo: &Repository, proposal: &Proposal, handles: &dyn Han
             let snapshot = repo.snapshot(&decision.branch).await?;
             let snapshots: BTreeMap<_, _> =
                 snapshot.into_iter().map(|at| (at.branch.clone(), Arc::new(at))).collect();
-            let seen = Seen { component: Component::default(), snapshots, intents: Vec::new() };
+            let seen = Seen { snapshots, ..Seen::default() };
             act(repo, &seen, &decision, handles).await
         }
     }

@@ -1,8 +1,9 @@
 //! Forgets closed fence records that cannot explain anything any more.
 //!
 //! A closed record is read when a table drifts: it tells that the late commit is one of an operation that was undone. It is
-//! kept for a week, and until the graph shows a version above the fence on every table that it names: from then on a late
-//! commit would have to be made on a version that nobody has staged anything against for a week.
+//! kept for a week, and until the graph shows a version above the fence on every table that it names. Nothing is lost by
+//! forgetting one too early: what its writer could still land then (an overwrite, the one commit that Lance lets pass a
+//! restore) is held as unexplained instead of undone.
 //!
 //! *Order*: the record, then its closing. *Dies between*: a closing without a record, which is removed alone; the other
 //! way round the record would be armed again.

@@ -19,6 +19,9 @@ use tokio::task::JoinSet;
 /// something do not count: of those there are as many as operations at most.
 const LOOKS: usize = 4;
 
+/// How long a scope is still to be left alone, by its name.
+pub type Resting = Arc<dyn Fn(&str) -> Option<Duration> + Send + Sync>;
+
 /// What an activation is run with.
 ///
 /// Dropping the future of [`run`] stops everything at its next request: a crash like any other, and the next run finishes.
@@ -37,8 +40,8 @@ pub struct Run {
     pub uptime: Arc<dyn Fn() -> Duration + Send + Sync>,
     /// Whether to tag what an undoing that waits for a window will need. Who tags must be there later to untag.
     pub protect: bool,
-    /// How long a scope is still to be left alone after a failure, by its name.
-    pub resting: Arc<dyn Fn(&str) -> Option<Duration> + Send + Sync>,
+    /// Scopes that failed a short while ago.
+    pub resting: Resting,
     /// Told after each component: how many are done, and of how many.
     pub progress: Arc<dyn Fn(usize, usize) + Send + Sync>,
 }
@@ -52,8 +55,9 @@ pub async fn run(repo: &Repository, run: &Arc<Run>) -> Result<PassReport> {
 
 /// The part of the pass that is about what no claim explains, in a task of its own.
 pub async fn rest(repo: &Repository, run: &Arc<Run>) -> Vec<ScopeReport> {
-    let (repo, run) = (repo.clone(), run.clone());
-    in_its_own_task("drift and leftovers".into(), async move { sweep(&repo, &run).await }.boxed()).await
+    let (repo, run, handles) = (repo.clone(), run.clone(), run.handles.clone());
+    in_its_own_task("drift and leftovers".into(), handles, async move { sweep(&repo, &run).await }.boxed())
+        .await
 }
 
 /// The part of the pass that is about sidecars and armed fence records.
@@ -91,12 +95,14 @@ async fn isolated(
     if let Some(left) = (run.resting)(&scope) {
         return vec![tell::resting(scope, left)];
     }
-    in_its_own_task(scope, async move { settle(&repo, &found, intents, &run).await }.boxed()).await
+    let handles = run.handles.clone();
+    in_its_own_task(scope, handles, async move { settle(&repo, found, intents, &run).await }.boxed()).await
 }
 
 /// A panic or an error in a scope stays its own; the task ends with this future.
 async fn in_its_own_task(
     scope: String,
+    handles: Arc<dyn Handles>,
     work: BoxFuture<'static, Result<Vec<ScopeReport>>>,
 ) -> Vec<ScopeReport> {
     let mut task = JoinSet::new();
@@ -105,6 +111,7 @@ async fn in_its_own_task(
         Some(Ok(Ok(reports))) => reports,
         Some(Ok(Err(error))) => vec![tell::failed(scope, &error)],
         Some(Err(stopped)) => {
+            handles.panicked();
             vec![tell::failed(scope, &Error::internal("this scope's task stopped").caused_by(stopped))]
         }
         None => Vec::new(),
@@ -113,18 +120,17 @@ async fn in_its_own_task(
 
 async fn settle(
     repo: &Repository,
-    found: &Found,
-    intents: Vec<Intent>,
+    mut found: Arc<Found>,
+    mut intents: Vec<Intent>,
     run: &Run,
 ) -> Result<Vec<ScopeReport>> {
     let mut reports = Vec::new();
-    let mut intents = intents;
     let mut moved = None;
     let mut lost = 0;
     while lost < LOOKS {
         lost += 1;
         let quiet = Quiet { memory: &run.grace, grace: run.policy.grace, uptime: (run.uptime)() };
-        let seen = component(repo, found, intents.clone(), &quiet).await?;
+        let seen = component(repo, &found, intents.clone(), &quiet).await?;
         let decisions = decide(&seen.component, &run.policy);
         if run.dry {
             return Ok(decisions.iter().map(tell::planned).collect());
@@ -168,7 +174,11 @@ async fn settle(
             reports.extend(waiting);
             return Ok(reports);
         }
-        intents = refreshed(repo, intents).await?;
+        // Everything is looked at anew: a branch may have gone as well as a sidecar.
+        let wanted: BTreeSet<_> = intents.iter().map(|intent| intent.sidecar.operation.clone()).collect();
+        found = Arc::new(find(repo).await?);
+        intents = found.intents.clone();
+        intents.retain(|intent| wanted.contains(&intent.sidecar.operation));
         if intents.is_empty() {
             return Ok(reports);
         }
@@ -187,11 +197,4 @@ async fn other_leads(run: &Run, decisions: &[Decision]) -> Result<Option<String>
         Turn::Ours => Ok(None),
         Turn::Of(other) => Ok(Some(other)),
     }
-}
-
-/// The intents that are still there, with their files as they are now.
-async fn refreshed(repo: &Repository, intents: Vec<Intent>) -> Result<Vec<Intent>> {
-    let found = find(repo).await?;
-    let wanted: BTreeSet<_> = intents.iter().map(|intent| intent.sidecar.operation.clone()).collect();
-    Ok(found.intents.into_iter().filter(|intent| wanted.contains(&intent.sidecar.operation)).collect())
 }

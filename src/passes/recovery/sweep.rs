@@ -4,8 +4,7 @@ use super::act::{Acted, Turn, act};
 use super::decide::drift::decide_drift;
 use super::decide::schema::decide_leftover;
 use super::decide::{Decision, Timing};
-use super::observation::Component;
-use super::observe::{Found, Quiet, Seen, drift, find, leftover};
+use super::observe::{Found, Quiet, Seen, drift, find_all, leftover};
 use super::run::Run;
 use super::{retire, tell};
 use crate::error::{Error, Result};
@@ -16,7 +15,7 @@ use std::sync::Arc;
 
 /// The part of the pass that is about what no claim explains: one request for each table of each branch.
 pub(super) async fn sweep(repo: &Repository, run: &Run) -> Result<Vec<ScopeReport>> {
-    let found = find(repo).await?;
+    let found = find_all(repo).await?;
     let half = drift::half_created(repo, &found).await?;
     let mut scopes: Vec<ScopeReport> = half.iter().map(tell::half_created).collect();
     let snapshots = usable_snapshots(repo, &found, &half, &mut scopes).await?;
@@ -27,13 +26,13 @@ pub(super) async fn sweep(repo: &Repository, run: &Run) -> Result<Vec<ScopeRepor
             drift::Drifted::Unreadable(at, why) => scopes.push(tell::held(name(&at), why)),
             drift::Drifted::Seen(drift) => {
                 let decision = decide_drift(&drift, &run.policy);
-                scopes.push(carry_out(repo, run, name(&drift.at), &decision, &snapshots).await);
+                scopes.push(carry_out(repo, run, name(&drift.at), &decision, &found, &snapshots).await);
             }
         }
     }
     retire::retire(repo, run, &found, &snapshots).await?;
     if let Some(decision) = decide_leftover(&leftover(repo, &found).await?, &run.policy) {
-        scopes.push(carry_out(repo, run, "schema".into(), &decision, &snapshots).await);
+        scopes.push(carry_out(repo, run, "schema".into(), &decision, &found, &snapshots).await);
     }
     Ok(scopes)
 }
@@ -71,6 +70,7 @@ async fn carry_out(
     run: &Run,
     scope: String,
     decision: &Decision,
+    found: &Found,
     snapshots: &[Arc<Snapshot>],
 ) -> ScopeReport {
     if let Some(left) = (run.resting)(&scope) {
@@ -79,7 +79,7 @@ async fn carry_out(
     if decision.timing != Timing::Now || run.dry {
         return ScopeReport { scope, ..tell::planned(decision) };
     }
-    match acted(repo, run, decision, snapshots).await {
+    match acted(repo, run, decision, found, snapshots).await {
         Ok(report) => ScopeReport { scope, ..report },
         Err(error) => ScopeReport { scope, ..tell::ended(decision, Outcome::Failed, Some(&error.chain())) },
     }
@@ -89,6 +89,7 @@ async fn acted(
     repo: &Repository,
     run: &Run,
     decision: &Decision,
+    found: &Found,
     snapshots: &[Arc<Snapshot>],
 ) -> Result<ScopeReport> {
     if let Turn::Of(other) = run.handles.turn().await? {
@@ -98,8 +99,7 @@ async fn acted(
     let fresh = repo.snapshot(&decision.branch).await?.map(Arc::new);
     let known = snapshots.iter().find(|at| at.branch == decision.branch).cloned();
     let at = fresh.or(known).map(|at| (at.branch.clone(), at));
-    let seen =
-        Seen { component: Component::default(), snapshots: at.into_iter().collect(), intents: Vec::new() };
+    let seen = Seen { snapshots: at.into_iter().collect(), lock: found.lock().cloned(), ..Seen::default() };
     Ok(match act(repo, &seen, decision, run.handles.as_ref()).await? {
         Acted::Settled => tell::ended(decision, Outcome::Done, None),
         Acted::LookAgain(why) => tell::ended(decision, Outcome::Waits, Some(&why)),

@@ -19,7 +19,7 @@ mod publish;
 mod schema;
 
 use super::decide::{Decision, TableWork};
-use super::observation::Origin;
+use super::observation::{Origin, TableRef};
 use super::observe::{Intent, Seen};
 use crate::error::{Error, Kind, Result};
 use crate::model::audit::{RecoveryKind, Verdict};
@@ -27,10 +27,11 @@ use crate::model::manifest::{CommitIntent, Marker};
 use crate::model::{Branch, OperationId, Permit, Timestamp, Version};
 use crate::passes::report::{ActionKind, ActionOutcome};
 use crate::repo::history::{Audit, CommitRecord, RECOVERY_ACTOR};
-use crate::repo::tables::Restored;
+use crate::repo::tables::{Restored, Table};
 use crate::repo::{Dialect, Repository, Snapshot};
 use crate::store::ControlObject;
 use async_trait::async_trait;
+use std::collections::BTreeMap;
 
 /// What the edges give to an act: time, fresh ids, and leave to act.
 #[async_trait]
@@ -45,6 +46,8 @@ pub trait Handles: Send + Sync {
     async fn permit(&self) -> Result<Option<Permit>>;
     /// Counts an act.
     fn acted(&self, kind: ActionKind, outcome: ActionOutcome);
+    /// Counts a defect of this program that ended the work on one scope.
+    fn panicked(&self);
 }
 
 /// Whether it is our turn to act.
@@ -80,10 +83,18 @@ pub async fn act(
     let act = Act { repo, seen, decision, handles, intents };
     match decision.verdict {
         Verdict::Hold => Err(Error::internal("a held operation was to be acted on")),
-        Verdict::Finish => act.finish().await,
+        Verdict::Finish => act.finish(&decision.branch, &BTreeMap::new()).await,
         _ if decision.operations.is_empty() && decision.tables.is_empty() => act.conclude_schema().await,
         _ => act.settle().await,
     }
+}
+
+/// How the restores of a plan ended.
+enum Restores {
+    /// All are made; the lineages as they are now, as far as they were opened.
+    Done(BTreeMap<TableRef, Table>),
+    /// Something moved; says what.
+    Moved(String),
 }
 
 /// Why an undoing stops half-way.
@@ -106,7 +117,7 @@ impl Act<'_> {
     /// The steps after the publish of a schema change, if there are any; says so if the window closes meanwhile.
     async fn conclude(&self) -> Result<Option<Acted>> {
         let Some(work) = &self.decision.schema else { return Ok(None) };
-        let ended = schema::conclude(self.repo, work, self.handles).await;
+        let ended = schema::conclude(self.repo, work, self.seen.lock.as_ref(), self.handles).await;
         self.count(ActionKind::Schema, &ended, |()| false);
         match ended {
             Ok(()) => Ok(None),
@@ -133,20 +144,28 @@ impl Act<'_> {
         if self.undoes() && self.is_seen_by_engines() {
             self.delete_files().await?;
         }
-        if let Some(moved) = self.restore(&base).await? {
-            return Ok(Acted::LookAgain(moved));
-        }
-        let published =
-            publish::publish(self.repo, self.seen, self.decision, &self.intents, &base, self.handles).await;
+        let tables = match self.restore(&base).await? {
+            Restores::Done(tables) => tables,
+            Restores::Moved(why) => return Ok(Acted::LookAgain(why)),
+        };
+        let published = publish::publish(
+            self.repo,
+            self.seen,
+            self.decision,
+            &self.intents,
+            &base,
+            &tables,
+            self.handles,
+        )
+        .await;
         self.count(ActionKind::Publish, &published, |ended| matches!(ended, publish::Ended::Moved(_)));
         match published? {
-            publish::Ended::Published(commits, version) if self.intents.is_empty() => {
-                return self.conclude_drift(&commits, version).await;
+            publish::Ended::Published { commits, version, .. } if self.intents.is_empty() => {
+                self.conclude_drift(&commits, version).await
             }
-            publish::Ended::Published(..) => {}
-            publish::Ended::Moved(why) => return Ok(Acted::LookAgain(why)),
+            publish::Ended::Published { markers, .. } => self.finish(&base.branch, &markers).await,
+            publish::Ended::Moved(why) => Ok(Acted::LookAgain(why)),
         }
-        self.finish().await
     }
 
     /// The snapshot that the decision was made against: of the operations' branch, or of main if that branch is gone.
@@ -197,30 +216,33 @@ impl Act<'_> {
 
     /// Restores every table of the plan; says what moved, if anything did. The manifest is looked at before each: a writer
     /// that published in between is not to be hidden.
-    async fn restore(&self, base: &Snapshot) -> Result<Option<String>> {
+    async fn restore(&self, base: &Snapshot) -> Result<Restores> {
+        let mut tables = self.seen.tables.clone();
+        let moved = |why: String| Ok(Restores::Moved(why));
         let operation = self.decision.operations.first().map(OperationId::as_str).unwrap_or_default();
         for plan in &self.decision.tables {
             let TableWork::Restore { head } = plan.work else { continue };
             let Some(permit) = self.handles.permit().await? else {
-                return Ok(Some(WINDOW_CLOSED.into()));
+                return moved(WINDOW_CLOSED.into());
             };
             let now = self.repo.snapshot(&base.branch).await?;
             if now.is_none_or(|now| now.version != base.version) {
-                return Ok(Some(format!("branch {} was published to", base.branch)));
+                return moved(format!("branch {} was published to", base.branch));
             }
             let Some(table) = self.repo.table(&plan.at.table, &plan.at.branch).await? else {
-                return Ok(Some(format!("{} went away", plan.at.table)));
+                return moved(format!("{} went away", plan.at.table));
             };
             if table.head() != head {
-                return Ok(Some(format!("{} moved from version {head} to {}", plan.at.table, table.head())));
+                return moved(format!("{} moved from version {head} to {}", plan.at.table, table.head()));
             }
             let restored = table.restore(plan.pin, operation, permit).await;
             self.count(ActionKind::Restore, &restored, |ended| matches!(ended, Restored::Moved(_)));
-            if let Restored::Moved(why) = restored? {
-                return Ok(Some(why.chain()));
-            }
+            match restored? {
+                Restored::Yes(table) => tables.insert(plan.at.clone(), *table),
+                Restored::Moved(why) => return moved(why.chain()),
+            };
         }
-        Ok(None)
+        Ok(Restores::Done(tables))
     }
 
     async fn close_fence(&self, operation: &OperationId) -> Result<()> {
@@ -229,11 +251,16 @@ impl Act<'_> {
         closed
     }
 
-    /// Steps 5 to 7, repeatable: everything is derived from the marker.
-    async fn finish(&self) -> Result<Acted> {
+    /// Steps 5 to 7, repeatable: everything is derived from the marker, which we have just published on `branch` or look up.
+    async fn finish(&self, branch: &Branch, published: &BTreeMap<OperationId, Marker>) -> Result<Acted> {
         for intent in &self.intents {
             let operation = &intent.sidecar.operation;
-            let Some((on, marker)) = self.marker(operation, &self.decision.branch).await? else {
+            let known = published.get(operation).map(|marker| (branch.clone(), marker.clone()));
+            let found = match known {
+                Some(known) => Some(known),
+                None => self.marker(operation, branch).await?,
+            };
+            let Some((on, marker)) = found else {
                 return Ok(Acted::LookAgain(format!("the marker of {operation} is not there yet")));
             };
             self.record(intent, &on, &marker).await?;

@@ -4,20 +4,31 @@ use super::{Handles, between};
 use crate::error::{Error, Kind, Result};
 use crate::model::Timestamp;
 use crate::model::audit::{TableOutcome, Verdict};
+use crate::model::history::StepKind;
 use crate::model::manifest::{Change, CommitIntent, Marker, Publish};
 use crate::model::sidecar::Sidecar;
 use crate::model::table_path::graph_table_path;
-use crate::model::{Branch, Version};
+use crate::model::{Branch, OperationId, Version};
 use crate::passes::recovery::decide::{Decision, TablePlan, TableWork};
+use crate::passes::recovery::observation::{TableRef, TableSeen};
 use crate::passes::recovery::observe::{Intent, Seen};
 use crate::repo::history::RECOVERY_ACTOR;
-use crate::repo::{Published, Repository, Snapshot};
+use crate::repo::tables::Table;
+use crate::repo::{Made, Published, Repository, Snapshot, branches, snapshot};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// How the publish ended.
 pub(super) enum Ended {
-    /// The markers are there: with these commits, as this version of the manifest.
-    Published(Vec<CommitIntent>, Version),
+    /// It is there.
+    Published {
+        /// With these commits.
+        commits: Vec<CommitIntent>,
+        /// With these markers, as stored.
+        markers: BTreeMap<OperationId, Marker>,
+        /// As this version of the manifest.
+        version: Version,
+    },
     /// Something moved; says what.
     Moved(String),
 }
@@ -29,11 +40,12 @@ pub(super) async fn publish(
     decision: &Decision,
     intents: &[&Intent],
     base: &Snapshot,
+    tables: &BTreeMap<TableRef, Table>,
     handles: &dyn Handles,
 ) -> Result<Ended> {
     let mut publish = Publish::default();
     for plan in &decision.tables {
-        if let Some(moved) = changes(repo, plan, &mut publish).await? {
+        if let Some(moved) = changes(repo, plan, tables.get(&plan.at), &mut publish).await? {
             return Ok(Ended::Moved(moved));
         }
     }
@@ -61,7 +73,13 @@ pub(super) async fn publish(
         repo.publish(base, &publish, &operation).await
     };
     match ended {
-        Ok(Published::Committed(version)) => check_branch(repo, &base.branch, publish.commits, version).await,
+        Ok(Published::Committed(made)) if is_listed(repo, &base.branch).await? => {
+            Ok(published(publish, &made))
+        }
+        Ok(Published::Committed(made)) => {
+            take_back(repo, decision, tables, &made).await?;
+            Ok(Ended::Moved(format!("branch {} was deleted meanwhile", base.branch)))
+        }
         Ok(Published::Refused(refusal)) => Ok(Ended::Moved(refusal.to_string())),
         Ok(Published::Contended(error)) => Ok(Ended::Moved(error.chain())),
         // It may be there: the next look finds the marker, or does not.
@@ -79,29 +97,49 @@ fn operation_property(decision: &Decision, publish: &Publish) -> String {
     settled.or_else(|| publish.commits.first().map(|commit| commit.id.clone())).unwrap_or_default()
 }
 
-/// A branch that was deleted while we published to it would come back as files without a record.
-async fn check_branch(
+async fn is_listed(repo: &Repository, branch: &Branch) -> Result<bool> {
+    let listed = async || branches::list(repo.store(), snapshot::MANIFEST).await;
+    Ok(branch.is_main() || listed().await?.contains_key(branch))
+}
+
+fn published(publish: Publish, made: &Made) -> Ended {
+    let stored = |marker: Marker| Marker { manifest_version: made.version, ..marker };
+    let markers = publish.markers.into_iter().map(|(operation, marker)| (operation, stored(marker)));
+    Ended::Published { commits: publish.commits, markers: markers.collect(), version: made.version }
+}
+
+/// The branch was deleted while we published to it: what we have made on it since would come back as files without a
+/// record. The newest first, so that what is left at any moment is shown by nobody.
+async fn take_back(
     repo: &Repository,
-    branch: &Branch,
-    commits: Vec<CommitIntent>,
-    version: Version,
-) -> Result<Ended> {
-    let listed = branch.is_main()
-        || crate::repo::branches::list(repo.store(), crate::repo::snapshot::MANIFEST)
-            .await?
-            .contains_key(branch);
-    if listed {
-        Ok(Ended::Published(commits, version))
-    } else {
-        Ok(Ended::Moved(format!("branch {branch} was deleted meanwhile")))
+    decision: &Decision,
+    tables: &BTreeMap<TableRef, Table>,
+    made: &Made,
+) -> Result<()> {
+    repo.unmake(made).await?;
+    let restored = |plan: &&TablePlan| matches!(plan.work, TableWork::Restore { .. });
+    for plan in decision.tables.iter().filter(restored).filter(|plan| !plan.at.branch.is_main()) {
+        if let Some(table) = tables.get(&plan.at) {
+            repo.unmake(&table.made(repo.store())).await?;
+        }
     }
+    Ok(())
 }
 
 /// The rows of one table: its new version, and after an undoing every version between, so that a writer that wakes up
 /// late collides whatever it publishes.
-async fn changes(repo: &Repository, plan: &TablePlan, publish: &mut Publish) -> Result<Option<String>> {
+async fn changes(
+    repo: &Repository,
+    plan: &TablePlan,
+    opened: Option<&Table>,
+    publish: &mut Publish,
+) -> Result<Option<String>> {
     let at = &plan.at;
-    let Some(table) = repo.table(&at.table, &at.branch).await? else {
+    let opened = match opened {
+        Some(table) => Some(table.clone()),
+        None => repo.table(&at.table, &at.branch).await?,
+    };
+    let Some(table) = opened else {
         return Ok(Some(format!("{} went away", at.table)));
     };
     let shown = plan.shown();
@@ -211,7 +249,7 @@ fn outcomes(decision: &Decision, seen: &Seen, sidecar: &Sidecar, publish: &Publi
         }
         Verdict::AlreadyPublished => {
             let shown = sidecar.pins.iter().filter_map(|pin| match seen.component.lineage_of(pin)? {
-                crate::passes::recovery::observation::TableSeen::Present(lineage) => Some(TableOutcome {
+                TableSeen::Present(lineage) => Some(TableOutcome {
                     table_key: pin.table.clone(),
                     from_version: pin.expected,
                     to_version: lineage.pin,
@@ -221,16 +259,18 @@ fn outcomes(decision: &Decision, seen: &Seen, sidecar: &Sidecar, publish: &Publi
             shown.collect()
         }
         _ => plans
-            .filter_map(|plan| match plan.work {
-                // A content-equal restore of a table that had not moved undoes nothing.
-                TableWork::Restore { head } if head == plan.pin => None,
-                TableWork::Restore { head } | TableWork::ShowUndone { head } => {
-                    Some(outcome(plan, head, plan.pin))
-                }
-                TableWork::Show { .. } => None,
-            })
+            .filter(|plan| !matches!(plan.work, TableWork::Show { .. }))
+            .filter_map(|plan| Some(outcome(plan, undone_from(seen, plan)?, plan.pin)))
             .collect(),
     }
+}
+
+/// The newest version that an undoing takes back: restores are not counted, whoever made them. `None` if it takes nothing
+/// back, as where a table that had not moved was restored to what it was.
+fn undone_from(seen: &Seen, plan: &TablePlan) -> Option<Version> {
+    let Some(TableSeen::Present(lineage)) = seen.component.tables.get(&plan.at) else { return None };
+    let undone = lineage.tail().iter().rfind(|step| !matches!(step.kind, StepKind::Restore(_)));
+    undone.map(|step| step.version)
 }
 
 fn outcome(plan: &TablePlan, from: Version, to: Version) -> TableOutcome {

@@ -10,10 +10,17 @@ use crate::passes::recovery::decide::schema::SchemaWork;
 use crate::passes::recovery::observation::ContractFile;
 use crate::passes::recovery::observe::layout_file;
 use crate::repo::Repository;
+use crate::repo::branches::BranchRef;
 use crate::store::ControlObject;
 
-/// Carries the work out, in order; an error of kind [`crate::Kind::Moved`] says that the window closed before its end.
-pub(super) async fn conclude(repo: &Repository, work: &SchemaWork, handles: &dyn Handles) -> Result<()> {
+/// Carries the work out, in order; an error of kind [`crate::Kind::Moved`] says that the window closed before its end, or
+/// that the lock is another one by now.
+pub(super) async fn conclude(
+    repo: &Repository,
+    work: &SchemaWork,
+    lock: Option<&BranchRef>,
+    handles: &dyn Handles,
+) -> Result<()> {
     for file in &work.promote {
         promote(repo, *file, permit(handles).await?).await?;
     }
@@ -23,8 +30,8 @@ pub(super) async fn conclude(repo: &Repository, work: &SchemaWork, handles: &dyn
     for table in &work.remove_datasets {
         repo.remove_unregistered_dataset(table, permit(handles).await?).await?;
     }
-    if work.unlock {
-        repo.remove_schema_lock(permit(handles).await?).await?;
+    if let (true, Some(lock)) = (work.unlock, lock) {
+        repo.remove_schema_lock(lock, permit(handles).await?).await?;
     }
     Ok(())
 }

@@ -34,9 +34,18 @@ pub struct Drift {
 
 /// Decides a drifted table.
 pub fn decide_drift(drift: &Drift, policy: &Policy) -> Decision {
-    let (verdict, work, reason) = judge(drift);
+    let (verdict, work, mut reason) = judge(drift);
+    let is_asked =
+        matches!(verdict, Verdict::AlreadyUndone | Verdict::RollForward) && !policy.publish_neutral_drift;
+    if is_asked {
+        let table = &drift.at.table;
+        reason = format!(
+            "{reason}; the policy asks before it is shown: `outrigger repair drift --table {table} --to head`"
+        );
+    }
     let timing = match verdict {
         Verdict::Hold => super::Timing::Person,
+        _ if is_asked => super::Timing::Person,
         _ if drift.locked && drift.at.branch.is_main() => super::Timing::Lock,
         Verdict::RollBack => window_timing(drift.quiet_for, policy),
         _ => drift_timing(drift.quiet_for, policy),

@@ -124,7 +124,7 @@ pub(super) fn judge(claim: &Claim, pins: &[Placed], seen: &SchemaSeen) -> Judgem
     match unready.or(missing).or_else(|| seen.inconsistent.clone()) {
         None => forward(claim, pins, seen),
         // Its files describe what is shown: whatever lies above, they must stay.
-        Some(why) if pins.iter().any(|placed| placed.shown_below) => {
+        Some(why) if seen.published || pins.iter().any(|placed| placed.shown_below) => {
             Judgement::plain(Verdict::Hold, format!("the graph shows tables of the schema change, but {why}"))
         }
         Some(why) => back(claim, pins, seen, why),

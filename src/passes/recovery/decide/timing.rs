@@ -18,6 +18,8 @@ pub struct Policy {
     pub idle_grace: Duration,
     /// The window that is open, if one is.
     pub window: Option<Window>,
+    /// Whether drift that shows the same rows is published without asking.
+    pub publish_neutral_drift: bool,
 }
 
 impl Policy {
@@ -29,7 +31,7 @@ impl Policy {
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { grace: Self::GRACE, idle_grace: Self::IDLE_GRACE, window: None }
+        Self { grace: Self::GRACE, idle_grace: Self::IDLE_GRACE, window: None, publish_neutral_drift: true }
     }
 }
 

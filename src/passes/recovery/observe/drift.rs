@@ -72,7 +72,7 @@ async fn observe(
     at: TableRef,
     quiet: &Quiet<'_>,
 ) -> Result<Drifted> {
-    match table::lineage(repo, snapshot, &at, Version(u64::MAX)).await? {
+    match table::lineage(repo, snapshot, &at, Version(u64::MAX)).await?.0 {
         TableSeen::Unreadable(why) | TableSeen::Missing { what: why, .. } => Ok(Drifted::Unreadable(at, why)),
         TableSeen::Present(lineage) => {
             let quiet_for = quiet.of_tail(repo, &at, &lineage).await?;

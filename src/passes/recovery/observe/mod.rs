@@ -18,6 +18,7 @@ use crate::model::fence::FenceRecord;
 use crate::model::sidecar::{MAX_SIDECAR_BYTES, Sidecar, Unreadable};
 use crate::model::{Branch, OperationId, StoreTime, Version};
 use crate::repo::branches::{self, BranchRef, SCHEMA_LOCK};
+use crate::repo::tables::Table;
 use crate::repo::{Dialect, Repository, Snapshot};
 use crate::store::{ControlObject, ETag, Key, Meta};
 use futures::{FutureExt, StreamExt, TryStreamExt};
@@ -88,10 +89,20 @@ pub struct Intent {
 }
 
 impl Found {
+    async fn look_for_staged(&mut self, repo: &Repository) -> Result<()> {
+        (self.staged, self.staged_at) = schema::staged_in(&repo.store().list_dir(None).await?);
+        Ok(())
+    }
+
+    /// The graph's write lock, if it is there.
+    pub fn lock(&self) -> Option<&BranchRef> {
+        let lock = Branch::parse(Some(SCHEMA_LOCK)).expect("a constant name is a branch");
+        self.branches.get(&lock)
+    }
+
     /// Whether the graph's write lock is there.
     pub fn is_locked(&self) -> bool {
-        let lock = Branch::parse(Some(SCHEMA_LOCK)).expect("a constant name is a branch");
-        self.branches.contains_key(&lock)
+        self.lock().is_some()
     }
 
     /// Graph branches of people: main and every listed branch that is no lock.
@@ -101,17 +112,29 @@ impl Found {
     }
 }
 
-/// Lists the control objects and reads every intent. Three lists, and one read for each intent.
+/// Lists the control objects and reads every intent: two lists, and one read for each intent. What lies staged at the root
+/// is listed only if an intent is about it.
 pub async fn find(repo: &Repository) -> Result<Found> {
+    let mut found = find_claims(repo).await?;
+    if found.intents.iter().any(|intent| schema::concerns(&intent.sidecar)) {
+        found.look_for_staged(repo).await?;
+    }
+    Ok(found)
+}
+
+/// The same, and what lies staged at the root whatever the intents.
+pub async fn find_all(repo: &Repository) -> Result<Found> {
+    let mut found = find_claims(repo).await?;
+    found.look_for_staged(repo).await?;
+    Ok(found)
+}
+
+async fn find_claims(repo: &Repository) -> Result<Found> {
     let store = repo.store();
     let dir = crate::store::layout::recovery_dir();
-    let (listed, branches, root) = futures::try_join!(
-        store.list(&dir),
-        branches::list(store, crate::repo::snapshot::MANIFEST),
-        store.list_dir(None)
-    )?;
-    let (staged, staged_at) = schema::staged_in(&root);
-    let mut found = Found { branches, staged, staged_at, ..Default::default() };
+    let (listed, branches) =
+        futures::try_join!(store.list(&dir), branches::list(store, crate::repo::snapshot::MANIFEST))?;
+    let mut found = Found { branches, ..Default::default() };
     let mut sidecars = Vec::new();
     let mut fences = Vec::new();
     for meta in listed {
@@ -257,7 +280,7 @@ fn lineages(sidecar: &Sidecar) -> BTreeSet<TableRef> {
 }
 
 /// A component and the snapshots it was judged against.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Seen {
     /// The facts.
     pub component: Component,
@@ -265,6 +288,10 @@ pub struct Seen {
     pub snapshots: BTreeMap<Branch, Arc<Snapshot>>,
     /// The intents, in the component's order of claims.
     pub intents: Vec<Intent>,
+    /// The lineages that could be opened, as they were judged: their versions need not be looked up again.
+    pub tables: BTreeMap<TableRef, Table>,
+    /// The graph's write lock as it was judged.
+    pub lock: Option<BranchRef>,
 }
 
 /// Observes one group against fresh snapshots of its graph branches.
@@ -290,7 +317,7 @@ pub async fn component(
         }
     }
     let component = Component { locked: found.is_locked(), ..Component::default() };
-    let mut seen = Seen { component, snapshots, intents: Vec::new() };
+    let mut seen = Seen { component, snapshots, lock: found.lock().cloned(), ..Seen::default() };
     read_tables(repo, &mut seen, &intents).await?;
     for intent in intents {
         let claim = claim(repo, found, &seen, &intent, &unusable, quiet).await?;
@@ -337,7 +364,11 @@ async fn read_tables(repo: &Repository, seen: &mut Seen, intents: &[Intent]) -> 
         }
         .boxed()
     });
-    seen.component.tables = reads.buffered(CONCURRENCY).try_collect().await?;
+    let mut reads = reads.buffered(CONCURRENCY);
+    while let Some((at, (found, table))) = reads.try_next().await? {
+        seen.tables.extend(table.map(|table| (at.clone(), table)));
+        seen.component.tables.insert(at, found);
+    }
     Ok(())
 }
 
@@ -354,9 +385,8 @@ async fn claim(
     let branch = match (found.branches.get(&sidecar.branch), unusable.get(&sidecar.branch)) {
         (_, Some(why)) => BranchSeen::Unusable(why.clone()),
         (None, _) if !sidecar.branch.is_main() => BranchSeen::Gone,
-        (Some(listed), _) if intent.origin == Origin::Sidecar && listed.stored_at > intent.stored_at => {
-            BranchSeen::Younger
-        }
+        // Also younger than a fence record: whoever armed that has seen the branch that it is about.
+        (Some(listed), _) if listed.stored_at > intent.stored_at => BranchSeen::Younger,
         _ if snapshot.is_none() => {
             BranchSeen::Unusable(format!("branch {} could not be read", sidecar.branch))
         }
@@ -381,7 +411,7 @@ async fn claim(
         schema: None,
     };
     if claim.branch == BranchSeen::Live {
-        claim.schema = schema::observe(repo, found, sidecar).await?;
+        claim.schema = schema::observe(repo, found, snapshot.map(|at| &**at), sidecar).await?;
     }
     if settled {
         return Ok(claim);

@@ -8,7 +8,7 @@ use crate::model::contract::{Compiled, StateFile};
 use crate::model::sidecar::{Sidecar, WriterKind};
 use crate::model::{Branch, StoreTime, TableKey};
 use crate::passes::recovery::decide::schema::Leftover;
-use crate::repo::Repository;
+use crate::repo::{Repository, Snapshot};
 use crate::store::layout::SchemaFile;
 use crate::store::{ControlObject, Listing};
 use std::collections::BTreeSet;
@@ -63,6 +63,7 @@ pub async fn leftover(repo: &Repository, found: &Found) -> Result<Leftover> {
         staged: found.staged.clone(),
         inconsistent,
         missing_datasets: Vec::new(),
+        published: false,
         locked: found.is_locked(),
     };
     let quiet_for = repo.store().now().zip(found.staged_at).map(|(now, stored)| now.since(stored));
@@ -73,6 +74,7 @@ pub async fn leftover(repo: &Repository, found: &Found) -> Result<Leftover> {
 pub(super) async fn observe(
     repo: &Repository,
     found: &Found,
+    snapshot: Option<&Snapshot>,
     sidecar: &Sidecar,
 ) -> Result<Option<SchemaSeen>> {
     if !concerns(sidecar) {
@@ -89,8 +91,16 @@ pub(super) async fn observe(
         staged: found.staged.clone(),
         inconsistent,
         missing_datasets,
+        published: snapshot.is_some_and(|shown| is_published(shown, sidecar)),
         locked: found.is_locked(),
     }))
+}
+
+/// Tables come and go in the same publish, so one of them tells of all.
+fn is_published(shown: &Snapshot, sidecar: &Sidecar) -> bool {
+    let is_shown = |table: &TableKey| shown.state.entry(table).is_some();
+    sidecar.registrations.iter().any(|new| is_shown(&new.table))
+        || sidecar.tombstones.iter().any(|dropped| !is_shown(&dropped.table))
 }
 
 /// Why staged and final files together are not the schema that this change makes, if they are not.

@@ -4,7 +4,11 @@ use super::super::observation::{Lineage, TableRef, TableSeen};
 use crate::error::{Error, Kind, Result};
 use crate::model::history::StepKind;
 use crate::model::{Branch, Version};
+use crate::repo::tables::Table;
 use crate::repo::{Repository, Snapshot};
+
+/// A lineage, and the handle it was read through if it could be opened.
+pub(super) type Look = (TableSeen, Option<Table>);
 
 /// Reads a lineage with every transaction above `floor`. Only a store that does not answer is an error.
 pub(super) async fn lineage(
@@ -12,10 +16,10 @@ pub(super) async fn lineage(
     snapshot: &Snapshot,
     at: &TableRef,
     floor: Version,
-) -> Result<TableSeen> {
+) -> Result<Look> {
     match read(repo, snapshot, at, floor).await {
         Ok(seen) => Ok(seen),
-        Err(error) if is_about_the_table(&error) => Ok(TableSeen::Unreadable(error.chain())),
+        Err(error) if is_about_the_table(&error) => Ok((TableSeen::Unreadable(error.chain()), None)),
         Err(error) => Err(error),
     }
 }
@@ -24,15 +28,16 @@ fn is_about_the_table(error: &Error) -> bool {
     matches!(error.kind(), Kind::Corrupt | Kind::Refused | Kind::Missing | Kind::Internal | Kind::Invalid)
 }
 
-async fn read(repo: &Repository, snapshot: &Snapshot, at: &TableRef, floor: Version) -> Result<TableSeen> {
+async fn read(repo: &Repository, snapshot: &Snapshot, at: &TableRef, floor: Version) -> Result<Look> {
     if !snapshot.state.is_registered(&at.table) {
-        return Ok(TableSeen::Unreadable(format!("branch {} does not know this table", snapshot.branch)));
+        let unknown = format!("branch {} does not know this table", snapshot.branch);
+        return Ok((TableSeen::Unreadable(unknown), None));
     }
     let shown = snapshot.state.entry(&at.table);
     let pin = shown.map_or(Version::ABSENT, |entry| entry.version);
     let pin_branch = shown.map_or_else(Branch::main, |entry| entry.branch.clone());
     let placed = shown.is_some() && pin_branch == at.branch;
-    let missing = |what: String| TableSeen::Missing { what, pin, placed };
+    let missing = |what: String| (TableSeen::Missing { what, pin, placed }, None);
     if !at.branch.is_main() {
         match repo.table_branch(&at.table, &at.branch).await? {
             None => return Ok(missing(format!("{} has no branch {}", at.table, at.branch))),
@@ -55,5 +60,6 @@ async fn read(repo: &Repository, snapshot: &Snapshot, at: &TableRef, floor: Vers
     let steps = table.steps_above(floor).await?;
     let restored = steps.iter().any(|step| step.version > pin && matches!(step.kind, StepKind::Restore(_)));
     let head_equals_pin = restored && repo.same_content(&table, pin, &pin_branch).await?;
-    Ok(TableSeen::Present(Lineage { pin, pin_branch, head: table.head(), steps, head_equals_pin }))
+    let lineage = Lineage { pin, pin_branch, head: table.head(), steps, head_equals_pin };
+    Ok((TableSeen::Present(lineage), Some(table)))
 }

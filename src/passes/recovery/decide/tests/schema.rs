@@ -55,6 +55,16 @@ fn a_change_of_datasets_alone_needs_no_pin() {
 }
 
 #[test]
+fn a_change_of_datasets_alone_that_is_shown_is_never_undone() {
+    let unfit = SchemaSeen { inconsistent: Some("a file is missing".into()), ..staged(&[Source]) };
+    let change = |seen| world().claim(schema_apply("A").creating("Tag").schema(Some(seen)));
+    assert_eq!(verdict(&change(unfit.clone())), Verdict::RollBack);
+    assert_eq!(verdict(&change(SchemaSeen { published: true, ..unfit })), Verdict::Hold);
+    let shown = SchemaSeen { published: true, ..staged(&ALL_STAGED) };
+    assert_eq!(verdict(&change(shown)), Verdict::RollForward);
+}
+
+#[test]
 fn a_table_that_was_not_rewritten_undoes_the_change() {
     for person in [
         "5 |",
