@@ -64,7 +64,7 @@ impl Display for Surgery {
             Self::Sidecar(edit) => write!(f, "{edit}"),
             Self::Poison { bytes: [] } => f.write_str("an empty record lies beside the sidecars"),
             Self::Poison { bytes } => {
-                write!(f, "a record with the bytes {:?}", String::from_utf8_lossy(bytes))
+                write!(f, "a record with the bytes `{}` beside the sidecars", bytes.escape_ascii())
             }
             Self::ForeignAppend { table, .. } => write!(f, "a foreign program appends to {table}"),
             Self::ForeignCompaction { table } => write!(f, "a foreign program compacts {table}"),

@@ -39,13 +39,17 @@ fn every(state: &State) -> Vec<Trial> {
     trials
 }
 
-/// One engine on disk, in turns; of a state that shows its kind best also the other one, on S3.
+/// Of the states that show their kind best both engines, one of them on S3 for every third; of the others every second state
+/// on one engine, in turns.
 fn sampled(number: usize, state: &State) -> Vec<Trial> {
-    let first = number % state.engines.len();
     let at = |(index, engine): (usize, &Engine)| {
-        let place = if index == first { Place::Disk } else { Place::S3 };
-        Trial { state: state.clone(), engine: *engine, place }
+        let s3 = state.sample().is_some_and(|sample| sample % 3 == 0 && index == sample % 2);
+        Trial { state: state.clone(), engine: *engine, place: if s3 { Place::S3 } else { Place::Disk } }
     };
-    let trials = state.engines.iter().enumerate().map(at);
-    trials.filter(|trial| trial.place == Place::Disk || state.is_sample()).collect()
+    let trials: Vec<Trial> = state.engines.iter().enumerate().map(at).collect();
+    match (state.is_sample(), number % 2) {
+        (true, _) => trials,
+        (false, 0) => trials.into_iter().skip(number / 2 % state.engines.len()).take(1).collect(),
+        (false, _) => Vec::new(),
+    }
 }

@@ -42,7 +42,7 @@ pub struct Options {
     /// Only here.
     #[arg(long)]
     place: Option<Place>,
-    /// A part that takes minutes: each state once, and without the engine's own recovery.
+    /// A part that takes minutes: every kind of state, and not the engine's own recovery.
     #[arg(long)]
     sample: bool,
     /// The page whose table is to say what is found.

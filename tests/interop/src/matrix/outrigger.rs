@@ -44,10 +44,10 @@ impl Answer {
             |(words, count): (String, usize)| if count == 1 { words } else { format!("{words} ×{count}") };
         let scopes: Vec<String> = counts.into_iter().map(word).collect();
         match (scopes.is_empty(), self.exit) {
-            (true, exit::CONVERGED) => format!("{}: -", self.exit),
-            (true, exit::REFUSED) => format!("{}: refused", self.exit),
+            (true, exit::CONVERGED) => format!("{} -", self.exit),
+            (true, exit::REFUSED) => format!("{} refused", self.exit),
             (true, _) => self.exit.to_string(),
-            (false, _) => format!("{}: {}", self.exit, scopes.join(", ")),
+            (false, _) => format!("{} {}", self.exit, scopes.join(", ")),
         }
     }
 

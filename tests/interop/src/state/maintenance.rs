@@ -72,7 +72,7 @@ fn ensure_indices_on_branch() -> Vec<State> {
             .branch(CHILD)
             .committed()
             .afterwards(FORK_OF_FORK)
-            .notes("the sidecar pins a fork that does not exist: the engine can neither open nor write"),
+            .notes("the sidecar pins a fork that does not exist yet"),
     ]
 }
 

@@ -145,7 +145,7 @@ fn before_fork() -> Vec<State> {
         state("merge-into-grandchild-upserted", Kind::BranchMerge, crashed).branch(CHILD).undone(),
         state("merge-before-fork", Kind::BranchMerge, unforked)
             .branch(CHILD)
-            .notes("the sidecar pins a fork that does not exist: the engine can neither open nor write"),
+            .notes("the sidecar pins a fork that does not exist yet"),
     ]
 }
 

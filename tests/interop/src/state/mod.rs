@@ -118,7 +118,7 @@ impl Data {
     }
 }
 
-/// States that show their kind best; a run that takes a few of each kind takes these first.
+/// States that show their kind best: they are run on S3 too, and in each sample.
 const SAMPLES: [&str; 19] = [
     "init-complete",
     "load-append-one-unmoved",
@@ -155,7 +155,12 @@ impl State {
     }
 
     pub fn is_sample(&self) -> bool {
-        SAMPLES.contains(&self.name.as_str())
+        self.sample().is_some()
+    }
+
+    /// Its number among those that show their kind best.
+    pub fn sample(&self) -> Option<usize> {
+        SAMPLES.iter().position(|name| *name == self.name)
     }
 }
 
