@@ -38,12 +38,14 @@ check:
 
 setup: setup-build setup-s3
 
-# The real engines as judge, both releases: every state on disk, or fewer with STATES=--states-per-kind=1.
+# The real engines as judge, both releases, against docs/interop.md: every state, a part with STATES=--sample; STATES=--update
+# writes the page.
 STATES ?=
-interop: setup-build
+interop: setup
 	cargo build --quiet
 	CARGO_TARGET_DIR="$(CARGO_TARGET_DIR)-interop" cargo build --locked --manifest-path tests/interop/Cargo.toml
-	"$(CARGO_TARGET_DIR)-interop/debug/interop" matrix --outrigger "$(CARGO_TARGET_DIR)/debug/outrigger" $(STATES)
+	scripts/with-s3-server "$(CARGO_TARGET_DIR)-interop/debug/interop" matrix \
+		--outrigger "$(CARGO_TARGET_DIR)/debug/outrigger" --document docs/interop.md $(STATES)
 
 .PHONY: setup-build setup-s3
 setup-build:

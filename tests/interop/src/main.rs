@@ -19,6 +19,7 @@ mod show;
 mod state;
 mod surgery;
 mod tables;
+mod words;
 mod wreck;
 
 use std::process::ExitCode;
@@ -73,7 +74,7 @@ enum Command {
         #[arg(long, default_value = "json")]
         format: Format,
     },
-    /// Every state against one Outrigger binary; the table as markdown.
+    /// Every state against one Outrigger binary, and the table of the documentation.
     Matrix(matrix::Options),
     /// The engine's own recovery, answering as Outrigger would.
     Recover {

@@ -11,7 +11,7 @@ use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use sha2::{Digest, Sha256};
 
-/// Name → hash of the bytes, of every object under a root.
+/// Name → what tells the bytes, of every object under a root.
 pub type Snapshot = BTreeMap<String, String>;
 
 #[derive(Clone)]
@@ -138,8 +138,17 @@ impl Root {
         Ok(names.len())
     }
 
+    /// Every object with what tells its bytes: their hash on disk, the store's own on S3.
     pub async fn snapshot(&self) -> Result<Snapshot> {
         let mut snapshot = Snapshot::new();
+        if let Place::S3 { store, prefix } = &self.place {
+            let mut objects = store.list(Some(prefix));
+            while let Some(object) = objects.try_next().await.context("list")? {
+                let tag = object.e_tag.with_context(|| format!("{} has no ETag", object.location))?;
+                snapshot.insert(object.location.to_string(), tag);
+            }
+            return Ok(snapshot);
+        }
         for name in self.list("").await? {
             let hash: String =
                 Sha256::digest(self.get(&name).await?).iter().map(|byte| format!("{byte:02x}")).collect();

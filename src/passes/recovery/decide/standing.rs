@@ -91,11 +91,11 @@ fn below(sidecar: &Sidecar, pin: &Pin, lineage: &Lineage) -> Standing {
     let kept = own.iter().filter(|step| is_ancestor(inner, step.version)).count();
     if own.is_empty() {
         Standing::Unmoved
+    } else if kept == 0 {
+        Standing::RestoredSince
     } else if never_confirmed(sidecar, pin) {
         let odd = "was never confirmed, yet the graph shows what may be a part of it";
         Standing::Unknown(format!("the merge into {table} {odd}"))
-    } else if kept == 0 {
-        Standing::RestoredSince
     } else if kept == own.len() || sidecar.kind.is_maintenance() {
         Standing::Shown
     } else {

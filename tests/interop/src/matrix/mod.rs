@@ -1,25 +1,28 @@
-//! Every state against one Outrigger binary.
+//! Every state against one Outrigger binary, on disk and some of them on S3.
 
-mod ministack;
+mod choose;
+mod document;
+mod outcome;
 mod outrigger;
-mod peer;
+mod s3;
 mod table;
 mod trial;
 mod twins;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use regex::Regex;
 use tokio::sync::Semaphore;
 
 use crate::engine::Engine;
-use crate::state::{self, Kind, State};
+use crate::state;
+use document::Document;
 use outrigger::Outrigger;
-use trial::{Bench, Row};
+use table::Line;
+use trial::{Bench, Place, Row, Trial};
 use twins::Twins;
 
 /// Two states at a time: they share a small machine with the engine's own threads.
@@ -36,98 +39,74 @@ pub struct Options {
     /// Only this engine.
     #[arg(long)]
     engine: Option<Engine>,
-    /// At most this many states of each kind and engine.
+    /// Only here.
     #[arg(long)]
-    states_per_kind: Option<usize>,
-    /// On S3 instead of disk: at this endpoint, or at a server that is started for it.
-    #[arg(long, num_args = 0..=1, default_missing_value = "")]
-    s3: Option<String>,
-    /// Where the graphs are made: an empty directory, or a place for one.
+    place: Option<Place>,
+    /// A part that takes minutes: each state once, and without the engine's own recovery.
+    #[arg(long)]
+    sample: bool,
+    /// The page whose table is to say what is found.
+    #[arg(long)]
+    document: Option<PathBuf>,
+    /// Write the page's table instead of comparing with it.
+    #[arg(long, requires = "document")]
+    update: bool,
+    /// An empty directory for the graphs.
     #[arg(long)]
     work: Option<PathBuf>,
     /// Keep the graphs.
     #[arg(long)]
     keep: bool,
-    /// The table; on standard output without it.
-    #[arg(long)]
-    out: Option<PathBuf>,
 }
 
 pub async fn run(options: Options) -> Result<()> {
-    if let Some(endpoint) = &options.s3
-        && !ministack::environment_is_set()
-    {
-        return ministack::run_again(endpoint).await;
+    if let Some(endpoint) = s3::server() {
+        return s3::run_again(&endpoint).await;
     }
-    let chosen = chosen(&options);
-    ensure!(!chosen.is_empty(), "no state is chosen");
     let started = Instant::now();
-    let work = options
-        .work
-        .clone()
-        .unwrap_or_else(|| std::env::temp_dir().join(format!("interop-{}", std::process::id())));
-    let base = match &options.s3 {
-        Some(_) => format!("s3://{}/{}", ministack::BUCKET, std::process::id()),
-        None => work.to_str().context("a work directory that is not UTF-8")?.to_owned(),
+    let trials = choose::trials(&options, s3::is_ready())?;
+    let work = match &options.work {
+        Some(work) => work.clone(),
+        None => std::env::temp_dir().join(format!("interop-{}", std::process::id())),
     };
-    let bench = Bench {
-        outrigger: Outrigger::new(options.outrigger)?,
-        twins: Twins::new(format!("{base}/twins")),
-        base,
-    };
-    let rows = try_all(Arc::new(bench), chosen).await?;
-    let table = table::markdown(&rows)?;
-    match &options.out {
-        Some(path) => std::fs::write(path, &table).with_context(|| format!("write {}", path.display()))?,
-        None => print!("{table}"),
-    }
-    if !options.keep && options.s3.is_none() {
+    let rows = try_all(Arc::new(bench(&options, &work)?), trials).await?;
+    if !options.keep {
         std::fs::remove_dir_all(&work).with_context(|| format!("remove {}", work.display()))?;
     }
     let unexplained = rows.iter().filter(|row| !row.failures.is_empty()).count();
     eprintln!("{} rows in {:.0?}, {unexplained} unexplained", rows.len(), started.elapsed());
-    if unexplained > 0 {
-        bail!("{unexplained} of {} rows are unexplained", rows.len());
+    if let Some(page) = &options.document {
+        let mut states = state::all();
+        states.sort_by_key(|state| state.kind);
+        let lines: Vec<Line> = states.iter().map(|state| Line::of(state, &rows)).collect();
+        if options.update { update(page, &lines)? } else { compare(page, &lines)? }
     }
+    ensure!(unexplained == 0, "{unexplained} of {} rows are unexplained", rows.len());
     Ok(())
 }
 
-fn chosen(options: &Options) -> Vec<(State, Engine)> {
-    let mut taken: BTreeMap<(Kind, Engine), usize> = BTreeMap::new();
-    let pairs = state::all().into_iter().flat_map(|state| {
-        let engines = state.engines;
-        engines.iter().map(move |engine| (state.clone(), *engine))
-    });
-    let named = |state: &State| options.filter.as_ref().is_none_or(|filter| filter.is_match(&state.name));
-    let wanted =
-        pairs.filter(|(state, engine)| named(state) && options.engine.is_none_or(|only| only == *engine));
-    let Some(limit) = options.states_per_kind else { return wanted.collect() };
-    let within_limit = |(state, engine): &(State, Engine)| {
-        let count = taken.entry((state.kind, *engine)).or_default();
-        *count += 1;
-        *count <= limit
-    };
-    let (samples, rest): (Vec<_>, Vec<_>) = wanted.partition(|(state, _)| state.is_sample());
-    samples.into_iter().chain(rest).filter(within_limit).collect()
+fn bench(options: &Options, work: &std::path::Path) -> Result<Bench> {
+    let disk = work.to_str().context("a work directory that is not UTF-8")?.to_owned();
+    Ok(Bench {
+        outrigger: Outrigger::new(options.outrigger.clone())?,
+        twins: Twins::new(format!("{disk}/twins")),
+        disk,
+        s3: format!("s3://{}/{}", s3::BUCKET, std::process::id()),
+        engines_too: !options.sample,
+    })
 }
 
-async fn try_all(bench: Arc<Bench>, chosen: Vec<(State, Engine)>) -> Result<Vec<Row>> {
+async fn try_all(bench: Arc<Bench>, chosen: Vec<Trial>) -> Result<Vec<Row>> {
     let slots = Arc::new(Semaphore::new(AT_ONCE));
     let total = chosen.len();
     let mut trials = Vec::new();
-    for (number, (state, engine)) in chosen.into_iter().enumerate() {
+    for (number, trial) in chosen.into_iter().enumerate() {
         let (bench, slots) = (bench.clone(), slots.clone());
         trials.push(tokio::spawn(async move {
             let _slot = slots.acquire_owned().await;
-            let row = trial::run(&bench, state, engine).await;
-            let mark = if row.failures.is_empty() { "ok" } else { "UNEXPLAINED" };
-            eprintln!("[{}/{total}] {} ({engine}): {mark}", number + 1, row.state.name);
-            for failure in &row.failures {
-                eprintln!("    {failure}");
-            }
-            if let Some(error) = row.peer.as_ref().and_then(|peer| peer.error()) {
-                eprintln!("    the engine: {}", error.lines().next().unwrap_or_default());
-            }
+            let started = Instant::now();
+            let row = trial::run(&bench, trial).await;
+            tell(&row, number + 1, total, started.elapsed());
             row
         }));
     }
@@ -135,5 +114,28 @@ async fn try_all(bench: Arc<Bench>, chosen: Vec<(State, Engine)>) -> Result<Vec<
     for trial in trials {
         rows.push(trial.await.context("a trial panicked")?);
     }
+    table::compare_places(&mut rows);
     Ok(rows)
+}
+
+fn tell(row: &Row, number: usize, total: usize, took: Duration) {
+    let mark = if row.failures.is_empty() { "ok" } else { "UNEXPLAINED" };
+    eprintln!("[{number}/{total}] {}: {mark}, {took:.1?}", row.trial.name());
+    for failure in &row.failures {
+        eprintln!("    {failure}");
+    }
+}
+
+fn update(page: &std::path::Path, lines: &[Line]) -> Result<()> {
+    let text = Document::read(page)?.with(lines)?;
+    std::fs::write(page, text).with_context(|| format!("write {}", page.display()))
+}
+
+fn compare(page: &std::path::Path, lines: &[Line]) -> Result<()> {
+    let differences = Document::read(page)?.differences(lines);
+    if !differences.is_empty() {
+        let page = page.display();
+        bail!("{page} says something else; `--update` writes it anew:\n{}", differences.join("\n"));
+    }
+    Ok(())
 }

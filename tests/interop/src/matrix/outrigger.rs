@@ -28,24 +28,32 @@ pub struct Outrigger {
 #[derive(Debug, Clone)]
 pub struct Answer {
     pub exit: i32,
-    /// Verdict and outcome of each scope, equal ones counted.
-    pub verdicts: BTreeMap<String, usize>,
+    /// Of each scope, in order.
+    scopes: Vec<Scope>,
     pub stderr: String,
 }
 
 impl Answer {
     /// For a cell of the table.
     pub fn words(&self) -> String {
-        let word = |(verdict, count): (&String, &usize)| match count {
-            1 => verdict.clone(),
-            _ => format!("{verdict} ×{count}"),
-        };
-        let verdicts: Vec<String> = self.verdicts.iter().map(word).collect();
-        if verdicts.is_empty() {
-            self.exit.to_string()
-        } else {
-            format!("{}: {}", self.exit, verdicts.join(", "))
+        let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+        for scope in &self.scopes {
+            *counts.entry(scope.words()).or_default() += 1;
         }
+        let word =
+            |(words, count): (String, usize)| if count == 1 { words } else { format!("{words} ×{count}") };
+        let scopes: Vec<String> = counts.into_iter().map(word).collect();
+        match (scopes.is_empty(), self.exit) {
+            (true, exit::CONVERGED) => format!("{}: -", self.exit),
+            (true, exit::REFUSED) => format!("{}: refused", self.exit),
+            (true, _) => self.exit.to_string(),
+            (false, _) => format!("{}: {}", self.exit, scopes.join(", ")),
+        }
+    }
+
+    /// What is judged, whether or not it is done.
+    pub fn verdicts(&self) -> Vec<&str> {
+        self.scopes.iter().map(|scope| scope.verdict.as_str()).collect()
     }
 }
 
@@ -60,11 +68,21 @@ struct Pass {
     scopes: Vec<Scope>,
 }
 
-#[derive(Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 struct Scope {
     verdict: String,
     #[serde(default)]
     outcome: Option<String>,
+}
+
+impl Scope {
+    /// The outcome is said where the verdict alone does not tell it.
+    fn words(&self) -> String {
+        match self.outcome.as_deref() {
+            None | Some("done" | "held") => self.verdict.clone(),
+            Some(outcome) => format!("{} {outcome}", self.verdict),
+        }
+    }
 }
 
 impl Outrigger {
@@ -86,12 +104,9 @@ impl Outrigger {
     }
 
     /// A person's command; anything but success is an error.
-    pub async fn command(&self, words: &[&str], root: &str) -> Result<()> {
-        let exclusive = words.first() == Some(&"repair");
-        let mut arguments = [words, &["--repo", root]].concat();
-        if exclusive {
-            arguments.push("--exclusive");
-        }
+    pub async fn command(&self, words: &[String], root: &str) -> Result<()> {
+        let mut arguments: Vec<&str> = words.iter().map(String::as_str).collect();
+        arguments.extend(["--repo", root]);
         let (exit, _, stderr) = self.call(&arguments).await?;
         ensure!(exit == exit::CONVERGED, "`{}` ended with {exit}: {}", words.join(" "), stderr.trim());
         Ok(())
@@ -101,22 +116,15 @@ impl Outrigger {
         let (exit, stdout, stderr) = self.call(arguments).await?;
         let name = arguments.first().copied().unwrap_or_default();
         if exit == exit::REFUSED {
-            return Ok(Answer { exit, verdicts: BTreeMap::new(), stderr });
+            return Ok(Answer { exit, scopes: Vec::new(), stderr });
         }
         let report: Report = match serde_json::from_str(&stdout) {
             Ok(report) => report,
             Err(error) => bail!("{name} ended with {exit} and no report ({error}): {}", stderr.trim()),
         };
         ensure!(report.exit == exit, "{name} ended with {exit}, its report says {}", report.exit);
-        let mut verdicts = BTreeMap::new();
-        for scope in report.passes.into_iter().flat_map(|pass| pass.scopes) {
-            let words = match scope.outcome {
-                Some(outcome) => format!("{} ({outcome})", scope.verdict),
-                None => scope.verdict,
-            };
-            *verdicts.entry(words).or_default() += 1;
-        }
-        Ok(Answer { exit, verdicts, stderr })
+        let scopes = report.passes.into_iter().flat_map(|pass| pass.scopes).collect();
+        Ok(Answer { exit, scopes, stderr })
     }
 
     async fn call(&self, arguments: &[&str]) -> Result<(i32, String, String)> {

@@ -5,31 +5,42 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
+use super::outcome::{self, Expected, Outcome};
 use super::outrigger::{Answer, Outrigger, exit};
-use super::peer::{self, PeerOutcome};
-use super::twins::{Seen, Twins};
-use crate::dump;
+use super::twins::Twins;
 use crate::engine::Engine;
 use crate::judge;
+use crate::layout;
 use crate::root::{self, Root};
-use crate::state::{Data, State};
-use crate::tables;
-use crate::wreck::{self, Course};
+use crate::state::{Afterwards, NAME, State};
+use crate::tables::{self, Commit};
+use crate::wreck;
 
-/// One row of the table.
-pub struct Row {
+/// A state, the engine that makes it, and where.
+#[derive(Clone)]
+pub struct Trial {
     pub state: State,
     pub engine: Engine,
-    pub peer: Option<PeerOutcome>,
-    pub plan: Option<Answer>,
+    pub place: Place,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
+pub enum Place {
+    Disk,
+    S3,
+}
+
+/// What a trial has found.
+pub struct Row {
+    pub trial: Trial,
+    /// The engine's own recovery of the same wreck.
+    pub engine: Option<Outcome>,
     pub once: Option<Answer>,
     pub exclusive: Option<Answer>,
-    /// How the finished operations were recorded, each kind once.
-    pub audits: BTreeSet<String>,
-    /// A person's commands that were needed.
-    pub person: Vec<String>,
-    /// Whether the engine wrote on at the end.
-    pub writes_on: Option<bool>,
+    /// Whether a person had to settle it.
+    pub person: bool,
+    /// How the wreck ended.
+    pub end: Option<Outcome>,
     /// What was not as expected. Empty = the row is explained.
     pub failures: Vec<String>,
 }
@@ -38,21 +49,32 @@ pub struct Row {
 pub struct Bench {
     pub outrigger: Outrigger,
     pub twins: Twins,
-    /// Where the wrecks are made.
-    pub base: String,
+    /// The directory of the wrecks on disk, and the address of those on S3.
+    pub disk: String,
+    pub s3: String,
+    /// Whether the engine's own recovery is tried too, on disk. It does not change while Outrigger does.
+    pub engines_too: bool,
 }
 
-pub async fn run(bench: &Bench, state: State, engine: Engine) -> Row {
+impl Trial {
+    pub fn is_of(&self, state: &State) -> bool {
+        self.state.name == state.name && self.state.engines == state.engines
+    }
+
+    pub fn name(&self) -> String {
+        let on = if self.place == Place::S3 { ", S3" } else { "" };
+        format!("{} ({}{on})", self.state.name, self.engine)
+    }
+}
+
+pub async fn run(bench: &Bench, trial: Trial) -> Row {
     let mut row = Row {
-        state,
-        engine,
-        peer: None,
-        plan: None,
+        trial,
+        engine: None,
         once: None,
         exclusive: None,
-        audits: BTreeSet::new(),
-        person: Vec::new(),
-        writes_on: None,
+        person: false,
+        end: None,
         failures: Vec::new(),
     };
     if let Err(error) = take(bench, &mut row).await {
@@ -62,51 +84,29 @@ pub async fn run(bench: &Bench, state: State, engine: Engine) -> Row {
 }
 
 async fn take(bench: &Bench, row: &mut Row) -> Result<()> {
-    let (engine, state) = (row.engine, row.state.clone());
-    let place = format!("{}/{engine}/{}", bench.base, state.name);
-    let before = bench.twins.rows(engine, &Course::Before.steps(&state.steps)).await;
-    let committed = bench.twins.rows(engine, &Course::Committed.steps(&state.steps)).await;
-    let expected = expected_rows(bench, engine, &state, &before, &committed).await?;
-
-    let peer_root = Root::open(&format!("{place}/peer"))?;
-    wreck::run(engine, &state.name, &state.steps, &peer_root).await.context("the wreck for the engine")?;
-    row.peer = Some(peer::recover(engine, &peer_root, &before, &committed, &expected).await);
-
-    let root = Root::open(&format!("{place}/outrigger"))?;
+    let Trial { state, engine, place } = row.trial.clone();
+    let base = if place == Place::S3 { &bench.s3 } else { &bench.disk };
+    let at = |who: &str| Root::open(&format!("{base}/{engine}/{}/{who}", state.name));
+    let expected = Expected::of(&bench.twins, engine, &state).await?;
+    if bench.engines_too && place == Place::Disk {
+        let root = at("engine")?;
+        wreck::run(engine, &state.name, &state.steps, &root).await.context("the wreck for the engine")?;
+        row.engine = Some(Outcome::of_engine(engine, &root, &expected).await);
+    }
+    let root = at("outrigger")?;
     wreck::run(engine, &state.name, &state.steps, &root).await.context("the wreck for Outrigger")?;
     let operations = operations(&root).await?;
-    plan(bench, row, &root).await?;
-    without_window(bench, row, &root).await?;
+    let plan = plan(bench, row, &root).await?;
+    without_window(bench, row, &root, &plan).await?;
     exclusive(bench, row, &root).await?;
     check_audits(&operations, &root, row).await?;
-    check_rows(engine, &root, &expected, row).await;
     settled(bench, row, &root).await?;
-    judged(engine, &root, row).await;
+    end(bench, &expected, &root, row).await;
     Ok(())
 }
 
-/// The rows to end with. That a twin cannot be made is a mistake in the state, unless it says so itself.
-async fn expected_rows(
-    bench: &Bench,
-    engine: Engine,
-    state: &State,
-    before: &Seen,
-    committed: &Seen,
-) -> Result<Seen> {
-    let seen = match &state.expects.data {
-        Data::Before => before.clone(),
-        Data::Committed => committed.clone(),
-        Data::Program(steps) => bench.twins.rows(engine, steps).await,
-        Data::Unreadable => return Ok(Err("no graph".to_owned())),
-    };
-    if let Err(error) = &seen {
-        bail!("the twin cannot be made: {error}");
-    }
-    Ok(seen)
-}
-
 /// (1) `plan` changes nothing, byte for byte.
-async fn plan(bench: &Bench, row: &mut Row, root: &Root) -> Result<()> {
+async fn plan(bench: &Bench, row: &mut Row, root: &Root) -> Result<Answer> {
     let before = root.snapshot().await?;
     let answer = bench.outrigger.plan(root.uri()).await?;
     let changed = root::difference(&before, &root.snapshot().await?);
@@ -117,19 +117,21 @@ async fn plan(bench: &Bench, row: &mut Row, root: &Root) -> Result<()> {
     if !known.contains(&answer.exit) {
         row.failures.push(format!("plan ended with {}: {}", answer.exit, answer.stderr.trim()));
     }
-    row.plan = Some(answer);
-    Ok(())
+    Ok(answer)
 }
 
-/// (2) Without `--exclusive` nothing is restored.
-async fn without_window(bench: &Bench, row: &mut Row, root: &Root) -> Result<()> {
-    let before = restores(root).await?;
+/// (2) Without `--exclusive` nothing is restored, and all is as `plan` said.
+async fn without_window(bench: &Bench, row: &mut Row, root: &Root, plan: &Answer) -> Result<()> {
+    let before = heads(root).await?;
     let answer = bench.outrigger.once(root.uri(), false).await?;
-    let after = restores(root).await?;
-    if after > before {
-        row.failures.push(format!("{} tables were restored without a window", after - before));
+    let restored = restored(&before, root).await?;
+    if !restored.is_empty() {
+        row.failures.push(format!("restored without a window: {restored:?}"));
     }
-    check_exit("once", &answer, row.state.expects.without_window, &mut row.failures);
+    if answer.verdicts() != plan.verdicts() {
+        row.failures.push(format!("plan said {}, once {}", plan.words(), answer.words()));
+    }
+    check_exit("once", &answer, row.trial.state.expects.without_window, &mut row.failures);
     row.once = Some(answer);
     Ok(())
 }
@@ -137,30 +139,47 @@ async fn without_window(bench: &Bench, row: &mut Row, root: &Root) -> Result<()>
 /// (3) With `--exclusive` all is settled, but for the documented hold, which a person then settles.
 async fn exclusive(bench: &Bench, row: &mut Row, root: &Root) -> Result<()> {
     let answer = bench.outrigger.once(root.uri(), true).await?;
-    check_exit("once --exclusive", &answer, row.state.expects.exclusive, &mut row.failures);
+    check_exit("once --exclusive", &answer, row.trial.state.expects.exclusive, &mut row.failures);
     let held = answer.exit == exit::HELD;
     row.exclusive = Some(answer);
     if !held {
         return Ok(());
     }
-    for words in row.state.expects.person {
-        bench.outrigger.command(words, root.uri()).await?;
-        row.person.push(words.join(" "));
+    for words in row.trial.state.expects.person {
+        let words = named(words, root).await?;
+        bench.outrigger.command(&words, root.uri()).await?;
     }
+    row.person = true;
     Ok(())
 }
 
-/// Each operation that is finished has one audit row; more than one means that two recoveries recorded it.
+/// A person's command with the sidecar's name for [`NAME`].
+async fn named(words: &[&str], root: &Root) -> Result<Vec<String>> {
+    let mut named = Vec::new();
+    for word in words {
+        named.push(if *word == NAME { only_sidecar(root).await? } else { (*word).to_owned() });
+    }
+    Ok(named)
+}
+
+async fn only_sidecar(root: &Root) -> Result<String> {
+    let names = judge::sidecars(root).await?;
+    let [name] = names.as_slice() else { bail!("a person's command names one sidecar of {names:?}") };
+    let folder = format!("{}/", layout::RECOVERY_DIR);
+    Ok(name.strip_prefix(&folder).unwrap_or(name).to_owned())
+}
+
+/// Each operation that is finished has one audit row; more than one means that two recoveries recorded it. What a person
+/// has put aside is not finished.
 async fn check_audits(operations: &BTreeMap<String, String>, root: &Root, row: &mut Row) -> Result<()> {
     let audits = tables::audits(root).await.context("the audit cannot be read")?;
-    let left = judge::sidecars(root).await?;
-    let finished = operations.iter().filter(|(name, _)| !left.contains(name));
-    for (_, operation) in finished {
+    let left = root.list(layout::RECOVERY_DIR).await?;
+    let is_left = |name: &String| left.iter().any(|object| object.starts_with(name.as_str()));
+    for (_, operation) in operations.iter().filter(|(name, _)| !is_left(name)) {
         let kinds = audits.get(operation).map(Vec::as_slice).unwrap_or_default();
         if kinds.len() != 1 {
             row.failures.push(format!("operation {operation} is finished and recorded as {kinds:?}"));
         }
-        row.audits.extend(kinds.iter().cloned());
     }
     Ok(())
 }
@@ -179,56 +198,67 @@ async fn operations(root: &Root) -> Result<BTreeMap<String, String>> {
 }
 
 /// What is settled stays so: another `plan` finds no work.
-async fn settled(bench: &Bench, row: &mut Row, root: &Root) -> Result<()> {
+async fn settled(bench: &Bench, row: &Row, root: &Root) -> Result<()> {
     let Some(answer) = &row.exclusive else { return Ok(()) };
-    let settled = answer.exit == exit::CONVERGED || !row.person.is_empty();
-    if settled {
+    if answer.exit == exit::CONVERGED || row.person {
         let again = bench.outrigger.plan(root.uri()).await?;
         ensure!(again.exit == exit::CONVERGED, "a plan afterwards ends with {}", again.words());
     }
     Ok(())
 }
 
-/// (5) The rows are those of the twin.
-async fn check_rows(engine: Engine, root: &Root, expected: &Seen, row: &mut Row) {
-    match (dump::collect(engine, root.uri()).await, expected) {
-        (Ok(found), Ok(expected)) if found == *expected => {}
-        (Ok(found), Ok(expected)) => {
-            let (rows, wanted) = (found.row_count(), expected.row_count());
-            row.failures.push(format!("the rows differ from the twin's ({rows} against {wanted})"));
+/// (4) The rows are those of the twin. (5) The engine has nothing to recover and writes on; or it does not, and the state
+/// says why.
+async fn end(bench: &Bench, expected: &Expected, root: &Root, row: &mut Row) {
+    let Trial { state, engine, .. } = &row.trial;
+    let (rows, as_expected) = expected.compare(*engine, root).await;
+    if !as_expected {
+        row.failures.push(format!("the rows are not those of the twin: {rows:?}"));
+    }
+    let writes_on = outcome::judged(*engine, root).await;
+    match (&writes_on, state.expects.afterwards) {
+        (Ok(()), Afterwards::WritesOn) | (Err(_), Afterwards::Left(_)) => {}
+        (Err(error), Afterwards::WritesOn) => {
+            row.failures.push(format!("the engine does not write on: {error}"));
         }
-        (Err(error), Ok(_)) => row.failures.push(format!("the rows cannot be read: {error:#}")),
-        (Ok(_), Err(_)) => row.failures.push("there are rows where none were expected".to_owned()),
-        (Err(_), Err(_)) => {}
+        (Err(_), Afterwards::Limit(_)) => {
+            if let Err(failure) = outcome::twin_cannot_write(&bench.disk, *engine, state).await {
+                row.failures.push(format!("{failure:#}"));
+            }
+        }
+        (Ok(()), why) => row.failures.push(format!("the engine writes on, though {why:?} was expected")),
     }
+    row.end = Some(Outcome { rows, writes_on });
 }
 
-/// (4) The engine has nothing to recover and writes on; or it does not, and the state says why.
-async fn judged(engine: Engine, root: &Root, row: &mut Row) {
-    let verdict = judge::judge(engine, root).await;
-    row.writes_on = Some(verdict.is_ok());
-    match (verdict, row.state.expects.writes_on) {
-        (Ok(_), Ok(())) | (Err(_), Err(_)) => {}
-        (Err(error), Ok(())) => row.failures.push(format!("the engine does not write on: {error:#}")),
-        (Ok(_), Err(why)) => row.failures.push(format!("the engine writes on, though {why:?} was expected")),
-    }
-}
-
-fn check_exit(what: &str, answer: &Answer, expected: &[i32], failures: &mut Vec<String>) {
-    if !expected.contains(&answer.exit) {
+fn check_exit(what: &str, answer: &Answer, expected: i32, failures: &mut Vec<String>) {
+    if answer.exit != expected {
         let words = answer.stderr.trim();
-        failures.push(format!("{what} ended with {}, expected {expected:?} {words}", answer.words()));
+        failures.push(format!("{what} ended with {}, expected {expected} {words}", answer.words()));
     }
 }
 
-/// How many restores the tables and their forks carry. A root without a manifest has none.
-async fn restores(root: &Root) -> Result<usize> {
-    let mut count = 0;
+/// The head of every table and fork. A root without a manifest has none.
+async fn heads(root: &Root) -> Result<BTreeMap<String, u64>> {
+    let mut heads = BTreeMap::new();
+    for folder in table_folders(root).await? {
+        let head = tables::open(root, &folder, None).await?.version_id();
+        heads.insert(folder, head);
+    }
+    Ok(heads)
+}
+
+/// Tables and forks that carry a restore above these heads.
+async fn restored(before: &BTreeMap<String, u64>, root: &Root) -> Result<Vec<String>> {
+    let mut restored = Vec::new();
     for folder in table_folders(root).await? {
         let head = tables::open(root, &folder, None).await?;
-        count += tables::commits(&head, 0).await?.iter().filter(|commit| commit.is_restore()).count();
+        let seen = before.get(&folder).copied().unwrap_or(0);
+        if tables::commits(&head, seen).await?.iter().any(Commit::is_restore) {
+            restored.push(folder);
+        }
     }
-    Ok(count)
+    Ok(restored)
 }
 
 /// Every dataset and every fork below `nodes/` and `edges/`.

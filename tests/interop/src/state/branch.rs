@@ -1,13 +1,13 @@
 //! Crashes of branch operations, and what they leave for others.
 
 use super::build::*;
-use super::{Data, Kind, State};
+use super::{Afterwards, Data, Kind, State};
 use crate::program::{Operation, Step};
 use crate::surgery::Surgery;
 
 const FINALIZED: &str = "mutation.post_finalize_pre_publisher";
 const CREATE: Operation = Operation::BranchCreate { from: "main" };
-const HALF: &[&[&str]] = &[&["repair", "branch", "--yes"]];
+const HALF: &[&[&str]] = &[&["repair", "branch", "--yes", "--exclusive"]];
 
 pub fn states() -> Vec<State> {
     let mut states = vec![
@@ -18,8 +18,7 @@ pub fn states() -> Vec<State> {
         )
         .engines(OLD)
         .branch(FEATURE)
-        .exits(&[0, 11], &[0, 11])
-        .person(HALF)
+        .held(HALF)
         .notes("the branch has no commit history and cannot be opened, nor any branch be deleted"),
         deleted("branch-deleted-history-left", "branch_delete.before_commit_graph_reclaim", 1).engines(OLD),
         deleted("branch-deleted-forks-left", "branch_delete.before_table_cleanup", 1),
@@ -48,7 +47,8 @@ fn forks() -> Vec<State> {
         state("fork-before-reclaim", Kind::Branch, again("fork.before_reclaim")).branch(FEATURE),
         state("fork-zombie-tree", Kind::Branch, with(forked(), [cut(zombie)]))
             .branch(FEATURE)
-            .writes_off("the engine cannot fork over a tree without a record; the forks pass removes it"),
+            .afterwards(Afterwards::Left("it cannot fork over a tree without a record"))
+            .notes("files of a fork that no graph shows are no business of recovery"),
     ]
 }
 
@@ -58,14 +58,12 @@ fn orphans() -> Vec<State> {
     let stranded = || with(branched(), [crash(ADD.on(FEATURE), FINALIZED), cut(uncommit.clone())]);
     let delete = run(Operation::BranchDelete.on(FEATURE));
     let orphaned = || with(stranded(), [delete.clone()]);
-    let without_branch = Data::Program(with(branched(), [delete.clone()]));
-    let with_new_branch = Data::Program(with(branched(), [delete.clone(), run(CREATE.on(FEATURE))]));
+    let without_branch = after(with(branched(), [delete.clone()]));
+    let with_new_branch = after(with(branched(), [delete.clone(), run(CREATE.on(FEATURE))]));
     let recreated = with(orphaned(), [run(CREATE.on(FEATURE))]);
     let rewritten: Vec<Step> = with(recreated.clone(), [run(BRANCH_LOAD.on(FEATURE))]);
-    let with_written_branch = Data::Program(with(
-        branched(),
-        [delete.clone(), run(CREATE.on(FEATURE)), run(BRANCH_LOAD.on(FEATURE))],
-    ));
+    let with_written_branch =
+        after(with(branched(), [delete.clone(), run(CREATE.on(FEATURE)), run(BRANCH_LOAD.on(FEATURE))]));
     vec![
         state("orphan", Kind::Branch, orphaned())
             .branch(FEATURE)
@@ -84,6 +82,11 @@ fn orphans() -> Vec<State> {
             .data(with_written_branch)
             .notes("a younger branch of the same name that has written the same tables"),
     ]
+}
+
+/// The load is gone with its branch; what came later is there.
+fn after(steps: Vec<Step>) -> Data {
+    Data::Program { steps, said: "without the load" }
 }
 
 const DISCARD: &str = "recovery.orphan_discard_audit_append";

@@ -1,6 +1,6 @@
 //! Words to write the list of states with.
 
-use super::{Data, Expects, Kind, State};
+use super::{Afterwards, Data, Expects, Kind, State};
 use crate::engine::{Engine, LoadMode, Param};
 use crate::fixture;
 use crate::program::{Act, Operation, Step};
@@ -11,6 +11,10 @@ pub const OLD: &[Engine] = &[Engine::V072];
 pub const NEW: &[Engine] = &[Engine::V080];
 
 pub const FEATURE: &str = "feature";
+
+/// The twin without a crash fails alike, which the matrix checks.
+pub const FORK_OF_FORK: Afterwards =
+    Afterwards::Limit("its Lance looks for the index of a fork's fork in the wrong directory");
 
 // Operations on the fixture graph.
 
@@ -112,8 +116,13 @@ pub fn with(mut steps: Vec<Step>, more: impl IntoIterator<Item = Step>) -> Vec<S
 
 /// A state of both engines on main, of which nothing is expected yet but that nothing is to do.
 pub fn state(name: impl Into<String>, kind: Kind, steps: Vec<Step>) -> State {
-    let expects =
-        Expects { without_window: &[0], exclusive: &[0], data: Data::Before, person: &[], writes_on: Ok(()) };
+    let expects = Expects {
+        without_window: 0,
+        exclusive: 0,
+        data: Data::Before,
+        person: &[],
+        afterwards: Afterwards::WritesOn,
+    };
     State { name: name.into(), engines: BOTH, kind, branch: "main", steps, expects, notes: "" }
 }
 
@@ -141,20 +150,20 @@ impl State {
 
     /// It waits for a window and is undone in it.
     pub fn undone(mut self) -> Self {
-        self.expects.without_window = &[10];
+        self.expects.without_window = 10;
         self
     }
 
     /// It is held for a person, who settles it with these commands.
     pub fn held(mut self, person: &'static [&'static [&'static str]]) -> Self {
-        self.expects.without_window = &[11];
-        self.expects.exclusive = &[11];
+        self.expects.without_window = 11;
+        self.expects.exclusive = 11;
         self.expects.person = person;
         self
     }
 
     /// Other exit codes than those implied.
-    pub fn exits(mut self, without_window: &'static [i32], exclusive: &'static [i32]) -> Self {
+    pub fn exits(mut self, without_window: i32, exclusive: i32) -> Self {
         self.expects.without_window = without_window;
         self.expects.exclusive = exclusive;
         self
@@ -165,14 +174,8 @@ impl State {
         self
     }
 
-    /// The commands by which a person settles what may be held.
-    pub fn person(mut self, commands: &'static [&'static [&'static str]]) -> Self {
-        self.expects.person = commands;
-        self
-    }
-
-    pub fn writes_off(mut self, why: &'static str) -> Self {
-        self.expects.writes_on = Err(why);
+    pub fn afterwards(mut self, afterwards: Afterwards) -> Self {
+        self.expects.afterwards = afterwards;
         self
     }
 }

@@ -1,12 +1,14 @@
 //! A head that is not the pin, with no sidecar, or with one that does not explain it.
 
 use super::build::*;
-use super::{Data, Kind, State};
+use super::{Data, Kind, NAME, State};
 use crate::program::Step;
 use crate::surgery::Surgery;
 
 const FINALIZED: &str = "mutation.post_finalize_pre_publisher";
-const TO_PIN: &[&[&str]] = &[&["repair", "drift", "--to", "pin", "--yes"]];
+const TO_PIN: &[&[&str]] = &[&["repair", "drift", "--to", "pin", "--yes", "--exclusive"]];
+/// A sidecar keeps its tables from being repaired one by one.
+const ASIDE_TO_PIN: &[&[&str]] = &[&["sidecars", "quarantine", NAME], TO_PIN[0]];
 const COMPANY: &str = "node:Company";
 
 pub fn states() -> Vec<State> {
@@ -31,16 +33,14 @@ pub fn states() -> Vec<State> {
             .committed()
             .notes("no crash: each node delete leaves an empty delete on edge tables without a match"),
         drift("drift-foreign-append-over-load", with(loaded(), [foreign(COMPANY, None)]))
-            .held(TO_PIN)
-            .data(Data::Before)
+            .held(ASIDE_TO_PIN)
             .notes("the sidecar explains one of two commits"),
         drift(
             "drift-foreign-append-under-load",
             with(warm(), [foreign(COMPANY, None), crash(ADD_DRAFT.on_main(), FINALIZED)]),
         )
-        .exits(&[11], &[11])
-        .person(TO_PIN)
-        .data(Data::Program(with(warm(), [run(ADD_DRAFT.on_main())])))
+        .held(TO_PIN)
+        .data(Data::Program { steps: with(warm(), [run(ADD_DRAFT.on_main())]), said: "the load's only" })
         .notes("two tables, one commit with a sidecar, one without: the one with is finished"),
     ]
 }

@@ -1,19 +1,19 @@
 //! Crashes of `init`: there is no graph yet, or a whole one.
 
 use super::build::{crash, state};
-use super::{Data, Kind, State};
+use super::{Afterwards, Data, Kind, State};
 use crate::fixture;
 use crate::program::Operation;
 
 const INIT: Operation = Operation::Init { schema: fixture::SCHEMA };
-const NO_GRAPH: &str = "there is no graph to write to";
+const NO_GRAPH: &str = "there is no graph yet; remove the files and run init again";
 
 pub fn states() -> Vec<State> {
     let unborn = |name: &str, failpoint| {
         state(name, Kind::Init, vec![crash(INIT.on_main(), failpoint)])
-            .exits(&[78], &[78])
+            .exits(78, 78)
             .data(Data::Unreadable)
-            .writes_off(NO_GRAPH)
+            .afterwards(Afterwards::Left(NO_GRAPH))
     };
     vec![
         unborn("init-schema-source-only", "init.after_schema_pg_written")

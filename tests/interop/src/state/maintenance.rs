@@ -18,7 +18,7 @@ pub fn states() -> Vec<State> {
     let mut states = ensure_indices();
     states.extend(ensure_indices_on_branch());
     states.extend(optimize());
-    states.push(repair());
+    states.extend(repair());
     states
 }
 
@@ -64,11 +64,14 @@ fn ensure_indices_on_branch() -> Vec<State> {
         own("indices-branch-none-built", INDEX),
         own("indices-branch-built", BUILT),
         own("indices-branch-published", PUBLISHED),
-        on("indices-grandchild-none-built", Operation::EnsureIndices.on(CHILD), child(), INDEX),
-        on("indices-grandchild-built", Operation::EnsureIndices.on(CHILD), child(), BUILT),
+        on("indices-grandchild-none-built", Operation::EnsureIndices.on(CHILD), child(), INDEX)
+            .afterwards(FORK_OF_FORK),
+        on("indices-grandchild-built", Operation::EnsureIndices.on(CHILD), child(), BUILT)
+            .afterwards(FORK_OF_FORK),
         state("indices-before-fork", Kind::EnsureIndices, unforked)
             .branch(CHILD)
             .committed()
+            .afterwards(FORK_OF_FORK)
             .notes("the sidecar pins a fork that does not exist: the engine can neither open nor write"),
     ]
 }
@@ -92,8 +95,11 @@ fn optimize() -> Vec<State> {
     ]
 }
 
-fn repair() -> State {
+fn repair() -> Vec<State> {
     let drifted = with(fragmented(), [Step::Prepare(Surgery::ForeignCompaction { table: "node:Company" })]);
-    let steps = with(drifted, [crash(Operation::Repair.on_main(), PUBLISHED)]);
-    state("repair-published", Kind::Drift, steps).committed().notes("a repair has no sidecar")
+    let one = |name: &str, failpoint| {
+        let steps = with(drifted.clone(), [crash(Operation::Repair.on_main(), failpoint)]);
+        state(name, Kind::Drift, steps).committed().notes("a repair has no sidecar")
+    };
+    vec![one("repair-recording", RECORDING), one("repair-published", PUBLISHED)]
 }

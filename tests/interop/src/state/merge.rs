@@ -9,6 +9,7 @@ const CONFIRM: &str = "recovery.sidecar_confirm";
 const CONFIRMED: &str = "branch_merge.post_phase_b_pre_manifest_commit";
 const PUBLISHED: &str = "graph_publish.after_manifest_commit";
 const RECORDING: &str = "graph_publish.before_commit_append";
+const INDEX: &str = "ensure_indices.post_stage_pre_commit_btree";
 const OTHER: &str = "other";
 const CHILD: &str = "child";
 
@@ -73,11 +74,21 @@ fn fast_forward() -> Vec<State> {
     ]
 }
 
+/// The same, and the target lacks an index.
+fn unindexed() -> Vec<Step> {
+    let drop = Surgery::DropIndex { table: "node:Person", branch: None, index: "age_idx" };
+    let publish = Operation::PublishHead { table: "node:Person" }.on_main();
+    with(diverged(), [Step::Prepare(drop), run(publish)])
+}
+
 fn three_way() -> Vec<State> {
     let into_main = |name: &str, failpoint| one(name, diverged(), merge(FEATURE, "main"), failpoint);
     vec![
         into_main("merge-three-way-upserted", "branch_merge.rewrite_after_merge_pre_delete").undone(),
         into_main("merge-three-way-deleted", "branch_merge.rewrite_after_delete_pre_index").undone(),
+        one("merge-three-way-index", unindexed(), merge(FEATURE, "main"), INDEX)
+            .undone()
+            .notes("the merge builds an index that the target lacks"),
         into_main("merge-three-way-unconfirmed", CONFIRM).undone(),
         into_main("merge-three-way-confirmed", CONFIRMED).committed(),
         into_main("merge-three-way-published", PUBLISHED).committed(),
@@ -105,9 +116,12 @@ fn into_branch() -> Vec<State> {
         one("merge-main-into-branch-published", behind(), merge("main", FEATURE), PUBLISHED).committed(),
         one("merge-branch-into-branch-confirmed", siblings(), merge(FEATURE, OTHER), CONFIRMED)
             .committed()
+            .afterwards(FORK_OF_FORK)
             .notes(partial),
         one("merge-branch-into-branch-unconfirmed", siblings(), merge(FEATURE, OTHER), CONFIRM).undone(),
-        one("merge-branch-into-branch-published", siblings(), merge(FEATURE, OTHER), PUBLISHED).committed(),
+        one("merge-branch-into-branch-published", siblings(), merge(FEATURE, OTHER), PUBLISHED)
+            .committed()
+            .afterwards(FORK_OF_FORK),
         one("merge-switch-only", with(branched(), [run(ADD.on_main())]), merge("main", FEATURE), CONFIRMED)
             .notes("only pointers would move: there is no sidecar and nothing has changed"),
     ]

@@ -48,19 +48,50 @@ pub enum Kind {
     Recovery,
 }
 
+/// In a person's command, the file name of the one sidecar.
+pub const NAME: &str = "NAME";
+
+impl Kind {
+    /// The heading of its part of the table.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Load => "Loads",
+            Self::Mutation => "Mutations",
+            Self::BranchMerge => "Merges",
+            Self::SchemaApply => "Schema changes",
+            Self::EnsureIndices => "Index builds",
+            Self::Optimize => "Compaction",
+            Self::Branch => "Branches",
+            Self::Init => "Creation of a graph",
+            Self::Drift => "Drift without a sidecar",
+            Self::Sidecar => "Sidecars that cannot be read, or several",
+            Self::Recovery => "A recovery that died",
+        }
+    }
+}
+
 /// What Outrigger is to do with a state.
 #[derive(Debug, Clone)]
 pub struct Expects {
-    /// Exit codes that are right without a window.
-    pub without_window: &'static [i32],
-    /// Exit codes that are right with `--exclusive`; 11 is a documented hold.
-    pub exclusive: &'static [i32],
+    /// The exit code without a window.
+    pub without_window: i32,
+    /// The exit code with `--exclusive`; 11 is a documented hold.
+    pub exclusive: i32,
     /// The rows at the end.
     pub data: Data,
-    /// Outrigger commands by which a person settles a hold, run when something was held.
+    /// Outrigger commands by which a person settles the hold; [`NAME`] is the sidecar's.
     pub person: &'static [&'static [&'static str]],
-    /// Whether the engine can write on afterwards, or why not.
-    pub writes_on: Result<(), &'static str>,
+    pub afterwards: Afterwards,
+}
+
+/// Whether the engine can write on at the end.
+#[derive(Debug, Clone, Copy)]
+pub enum Afterwards {
+    WritesOn,
+    /// Something is left that recovery does not touch.
+    Left(&'static str),
+    /// It cannot after the same program without a crash either.
+    Limit(&'static str),
 }
 
 /// The rows that a state ends in.
@@ -70,8 +101,8 @@ pub enum Data {
     Before,
     /// As if it had not crashed.
     Committed,
-    /// As this program, which does not crash, leaves them.
-    Program(Vec<Step>),
+    /// As this program, which does not crash, leaves them, and what to call that.
+    Program { steps: Vec<Step>, said: &'static str },
     /// No reader can open the graph, before and after.
     Unreadable,
 }
@@ -81,8 +112,8 @@ impl Data {
         match self {
             Self::Before => "before",
             Self::Committed => "committed",
-            Self::Program(_) => "part",
-            Self::Unreadable => "unreadable",
+            Self::Program { said, .. } => said,
+            Self::Unreadable => "no graph",
         }
     }
 }
@@ -111,6 +142,18 @@ const SAMPLES: [&str; 19] = [
 ];
 
 impl State {
+    /// What else there is to say in the table.
+    pub fn remark(&self) -> String {
+        let why = match self.expects.afterwards {
+            Afterwards::WritesOn => return self.notes.to_owned(),
+            Afterwards::Left(why) => format!("the engine cannot write: {why}"),
+            Afterwards::Limit(why) => {
+                format!("the engine cannot write, nor could it without the crash: {why}")
+            }
+        };
+        if self.notes.is_empty() { why } else { format!("{}; {why}", self.notes) }
+    }
+
     pub fn is_sample(&self) -> bool {
         SAMPLES.contains(&self.name.as_str())
     }
@@ -141,7 +184,7 @@ pub fn find(name: &str, engine: Engine) -> Result<State> {
 /// The list for programs, one entry per state and engine.
 pub fn listing() -> Vec<Value> {
     let entry = |state: &State, engine: &Engine| {
-        let Expects { without_window, exclusive, data, person, writes_on } = &state.expects;
+        let Expects { without_window, exclusive, data, person, afterwards } = &state.expects;
         json!({
             "name": state.name,
             "engine": engine.version(),
@@ -152,7 +195,7 @@ pub fn listing() -> Vec<Value> {
                 "exclusive": exclusive,
                 "data": data.name(),
                 "person": person,
-                "writes_on": writes_on.is_ok(),
+                "writes_on": matches!(afterwards, Afterwards::WritesOn),
             },
             "notes": state.notes,
         })

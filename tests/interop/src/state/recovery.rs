@@ -2,7 +2,8 @@
 
 use super::build::*;
 use super::{Kind, State};
-use crate::program::Step;
+use crate::fixture;
+use crate::program::{Operation, Step};
 use crate::surgery::Surgery;
 
 const FINALIZED: &str = "mutation.post_finalize_pre_publisher";
@@ -18,22 +19,25 @@ pub fn states() -> Vec<State> {
             .notes("undone and published; the record is missing"),
         recovery("recovery-back-unrecorded-first-load", with(first_loaded(), [crash_open(AUDIT)]))
             .notes("the engine has undone a whole commit; nothing brings it back"),
+        recovery("recovery-merge-unrecorded", with(half_merged(), [crash_open(AUDIT)])),
+        recovery("recovery-schema-unpublished", with(staged(), [crash_open(FORWARD)]))
+            .committed()
+            .exits(10, 0)
+            .notes("the contract files are final, the tables are not shown"),
+        recovery("recovery-schema-unrecorded", with(staged(), [crash_open(AUDIT)])).committed().exits(10, 0),
         recovery("recovery-restored-one-of-many", with(loaded(), [restore("node:Person")]))
             .undone()
             .notes("one table is restored, the others are not"),
         recovery("recovery-restored-one-of-some", with(half_loaded(), [restore("node:Person")])).undone(),
         recovery("recovery-restored-all", with(loaded(), TABLES.map(restore)))
-            .exits(&[0, 10], &[0])
             .notes("every table is restored, nothing is published"),
         recovery("recovery-restored-branch", with(branch_loaded(), BRANCH_TABLES.map(restore_on_branch)))
-            .branch(FEATURE)
-            .exits(&[0, 10], &[0]),
+            .branch(FEATURE),
         recovery("recovery-restored-too-far", with(loaded(), [cut(too_far("node:Person"))]))
             .undone()
             .notes("a recovery that knew an older pin restored below the present one"),
         recovery("recovery-restored-without-sidecar", with(warm(), [cut(too_far("node:Company"))]))
-            .undone()
-            .notes("the sidecar of that recovery is gone"),
+            .notes("the sidecar of that recovery is gone, the rows are those of the pin"),
     ]
 }
 
@@ -51,6 +55,17 @@ fn half_loaded() -> Vec<Step> {
 /// A whole first load whose index builds were cut short, which the engine rolls back.
 fn first_loaded() -> Vec<Step> {
     with(cold(), [crash_at(SEED.on_main(), "ensure_indices.post_stage_pre_commit_btree", 2)])
+}
+
+/// An unconfirmed merge.
+fn half_merged() -> Vec<Step> {
+    let merge = Operation::Merge { source: FEATURE }.on_main();
+    with(owned(), [crash(merge, "recovery.sidecar_confirm")])
+}
+
+fn staged() -> Vec<Step> {
+    let change = Operation::ApplySchema { source: fixture::SCHEMA_CHANGED }.on_main();
+    with(warm(), [crash(change, "schema_apply.after_staging_write")])
 }
 
 fn branch_loaded() -> Vec<Step> {

@@ -10,9 +10,10 @@ const UNSTAGED: &str = "schema_apply.before_staging_write";
 const STAGED: &str = "schema_apply.after_staging_write";
 const RENAMING: &str = "schema_apply.after_manifest_commit";
 const PUBLISHED: &str = "graph_publish.after_manifest_commit";
+const RECORDING: &str = "graph_publish.before_commit_append";
 const SIDECAR_WRITE: &str = "recovery.sidecar_write";
 const SIDECAR_DELETE: &str = "recovery.sidecar_delete";
-const REPAIR_LOCK: &[&[&str]] = &[&["repair", "lock", "--yes"]];
+const REPAIR_LOCK: &[&[&str]] = &[&["repair", "lock", "--yes", "--exclusive"]];
 const LOCK: &str = "the lock branch stays, and no sidecar explains it";
 
 const CHANGED: Act = Operation::ApplySchema { source: fixture::SCHEMA_CHANGED }.on_main();
@@ -22,9 +23,14 @@ const INDEXED: Act = Operation::ApplySchema { source: fixture::SCHEMA_INDEXED }.
 
 pub fn states() -> Vec<State> {
     let mut states = vec![
+        apply("schema-lock-half-created", CHANGED, "branch_create.after_manifest_branch_create")
+            .engines(OLD)
+            .held(REPAIR_LOCK)
+            .notes("the lock branch has no commit history"),
         apply("schema-before-sidecar", CHANGED, SIDECAR_WRITE).held(REPAIR_LOCK).notes(LOCK),
         apply("schema-unstaged", CHANGED, UNSTAGED).undone(),
         forward(apply("schema-staged", CHANGED, STAGED)),
+        forward(apply("schema-recording", CHANGED, RECORDING)),
         forward(apply("schema-published", CHANGED, PUBLISHED)),
         forward(apply("schema-renaming", CHANGED, RENAMING)),
         forward(apply("schema-before-sidecar-delete", CHANGED, SIDECAR_DELETE)),
@@ -46,9 +52,9 @@ fn apply(name: &str, act: Act, failpoint: &'static str) -> State {
     state(name, Kind::SchemaApply, with(warm(), [crash(act, failpoint)]))
 }
 
-/// Finished without a window, as far as that goes: the lock may have to wait for one, or for a person.
+/// Finished, in a window: no store can check a precondition of files and locks.
 fn forward(state: State) -> State {
-    state.committed().exits(&[0, 10, 11], &[0, 11]).person(REPAIR_LOCK)
+    state.committed().exits(10, 0)
 }
 
 fn partial_rewrite() -> Vec<State> {
@@ -89,7 +95,7 @@ fn partial_renames() -> Vec<State> {
 fn metadata_only() -> Vec<State> {
     let staged: Vec<Step> = with(warm(), [crash(INDEXED, STAGED)]);
     let half = Surgery::Unstage { files: &["_schema.ir.json", "__schema_state.json"] };
-    let settled = |state: State| state.exits(&[10, 11], &[0, 11]).person(REPAIR_LOCK);
+    let settled = |state: State| state.exits(10, 0);
     vec![
         apply("schema-metadata-unstaged", INDEXED, UNSTAGED).held(REPAIR_LOCK).notes(LOCK),
         settled(state("schema-metadata-staged", Kind::SchemaApply, staged.clone()).committed())

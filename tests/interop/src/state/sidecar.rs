@@ -1,13 +1,17 @@
 //! Sidecars that cannot be read, or say what is not so, and several at once.
 
 use super::build::*;
-use super::{Data, Kind, State};
+use super::{Data, Kind, NAME, State};
 use crate::program::Step;
 use crate::surgery::{SidecarEdit, Surgery};
 
 const FINALIZED: &str = "mutation.post_finalize_pre_publisher";
 const POISON: &[&[&str]] = &[&["sidecars", "quarantine", "00000000000000000000000001.json"]];
+/// An operation id that no sidecar here has.
 const RENAMED: &str = "01ARZ3NDEKTSV4RRFFQ69G5FAV";
+const ASIDE: &[&str] = &["sidecars", "quarantine", NAME];
+const ASIDE_TO_PIN: &[&[&str]] = &[ASIDE, &["repair", "drift", "--to", "pin", "--yes", "--exclusive"]];
+const ASIDE_TO_HEAD: &[&[&str]] = &[ASIDE, &["repair", "drift", "--to", "head", "--yes", "--exclusive"]];
 
 pub fn states() -> Vec<State> {
     let mut states = poison();
@@ -44,21 +48,24 @@ fn poison() -> Vec<State> {
 
 fn edited() -> Vec<State> {
     let one = |name: &str, edit| state(name, Kind::Sidecar, with(loaded(), [cut(Surgery::Sidecar(edit))]));
-    let unsettled = "held; settling it needs a decision about the rows";
     vec![
-        one("sidecar-newer-version", SidecarEdit::Version { to: 99 }).held(&[]).writes_off(unsettled),
-        one("sidecar-unknown-kind", SidecarEdit::Kind { to: "Teleport" }).held(&[]).writes_off(unsettled),
+        one("sidecar-newer-version", SidecarEdit::Version { to: 99 })
+            .held(ASIDE_TO_HEAD)
+            .committed()
+            .notes("what it meant is not known: a person decides by the rows"),
+        one("sidecar-unknown-kind", SidecarEdit::Kind { to: "Teleport" })
+            .held(ASIDE_TO_PIN)
+            .notes("what it meant is not known: a person decides by the rows"),
         one("sidecar-unknown-table", SidecarEdit::UnknownTable { key: "node:Ghost" })
-            .held(&[])
-            .writes_off(unsettled)
+            .held(ASIDE_TO_PIN)
             .notes("a pin of a table that the graph does not have"),
         one("sidecar-version-1", SidecarEdit::Version { to: 1 })
             .committed()
             .notes("loads have the same meaning in both versions"),
         one("sidecar-other-name", SidecarEdit::Rename { to: RENAMED })
+            .held(ASIDE_TO_HEAD)
             .committed()
-            .exits(&[0, 11], &[0, 11])
-            .notes("the object's name is not its operation id"),
+            .notes("a copy, perhaps, of a record that is settled: a person decides by the rows"),
         one("sidecar-path-elsewhere", SidecarEdit::Paths { under: "/nowhere/else" })
             .committed()
             .notes("the recorded path is another copy's; the table key says where the table is"),
@@ -71,7 +78,8 @@ fn several() -> Vec<State> {
     let uncommit = |table| cut(Surgery::Uncommit { table, branch: None });
     let partial_load = with(loaded(), [uncommit("edge:WorksAt")]);
     let without_company = with(loaded(), [uncommit("node:Company")]);
-    let draft_only = Data::Program(with(warm(), [run(ADD_DRAFT.on_main())]));
+    let draft_only =
+        Data::Program { steps: with(warm(), [run(ADD_DRAFT.on_main())]), said: "the second load's only" };
     vec![
         state(
             "two-sidecars-apart",

@@ -19,7 +19,8 @@ const WALK: [(&str, &str, bool); 5] = [
     ("published", PUBLISHED, true),
     ("before-sidecar-delete", SIDECAR_DELETE, true),
 ];
-const DELETE_DRIFT: &[&[&str]] = &[&["repair", "drift", "--to", "pin", "--yes"]];
+const NESTED: &str = "team/feature";
+const DELETE_DRIFT: &[&[&str]] = &[&["repair", "drift", "--to", "pin", "--yes", "--exclusive"]];
 
 pub fn states() -> Vec<State> {
     let mut states = Vec::new();
@@ -34,6 +35,7 @@ pub fn states() -> Vec<State> {
     states.push(finalized("load-merge", Kind::Load, warm(), UPSERT.on_main()));
     states.push(finalized("load-merge-branch", Kind::Load, owned(), UPSERT.on(FEATURE)));
     states.push(finalized("load-overwrite", Kind::Load, warm(), REPLACE.on_main()));
+    states.push(finalized("load-append-nested-branch", Kind::Load, nested(), ADD.on(NESTED)));
     states.extend(index_builds());
     states.extend(between_tables());
     states.extend(deletes());
@@ -48,6 +50,15 @@ fn walk(name: &str, kind: Kind, prepared: fn() -> Vec<Step>, act: Act) -> Vec<St
         if moved { state.committed() } else { state }
     };
     WALK.into_iter().map(one).collect()
+}
+
+/// A branch whose name has two parts, with a sibling.
+fn nested() -> Vec<Step> {
+    let create = |name| run(Operation::BranchCreate { from: "main" }.on(name));
+    with(
+        warm(),
+        [create(NESTED), create("team/other"), run(BRANCH_LOAD.on(NESTED)), run(ADD_DRAFT.on("team/other"))],
+    )
 }
 
 fn finalized(name: &str, kind: Kind, prepared: Vec<Step>, act: Act) -> State {
@@ -148,7 +159,8 @@ fn between_tables() -> Vec<State> {
             Kind::Load,
             with(with(warm(), [crash(ADD_COMPANY.on_main(), FINALIZED)]), [uncommit("node:Company", None)]),
         )
-        .notes("the sidecar is written, nothing has moved"),
+        .undone()
+        .notes("nothing has moved; it goes away by itself after an hour"),
     ]
 }
 

@@ -154,6 +154,14 @@ mod shown {
     }
 
     #[test]
+    fn a_merge_that_an_engine_undid_is_not_shown_though_it_never_confirmed() {
+        let wreck = merge("A").pin("Person", 5).pin("Company", 9);
+        let world =
+            world().table("Person", "5 Append@5 Update Restore(5) |").table("Company", "9 |").claim(wreck);
+        assert_eq!(world.verdicts(), ["A rolled_back_since"]);
+    }
+
+    #[test]
     fn a_merge_of_format_1_confirms_nothing_before_it_publishes() {
         assert_eq!(
             lone(merge("A").v1().pin("Person", 5), "5 Append@5 |").verdicts(),
