@@ -1,6 +1,6 @@
 //! The compare-and-swap of `__manifest` that moves several pins at once.
 //!
-//! Rows are merged by `object_id` ([`super::upsert`]), and the commit is fenced to the version after the one that was judged:
+//! Rows are merged by `object_id` (`upsert`), and the commit is fenced to the version after the one that was judged:
 //! nobody can have published between our look and our write. So all expectations hold at the moment of the commit, also
 //! where the format's own row-level check would let two publishes with different rows both land.
 
