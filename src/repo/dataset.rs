@@ -14,7 +14,6 @@ use lance::dataset::CommitBuilder;
 use lance::dataset::builder::DatasetBuilder;
 use lance::dataset::transaction::Transaction;
 use lance::session::Session;
-use lance_select::RowAddrTreeMap;
 use lance_table::io::commit::commit_handler_from_url;
 use std::collections::HashMap;
 use std::ops::{Deref, DerefMut};
@@ -119,19 +118,15 @@ pub(super) fn version_of(dataset: &Dataset) -> Version {
 pub(super) async fn commit_next(
     handle: &Handle,
     mut transaction: Transaction,
-    affected_rows: Option<RowAddrTreeMap>,
     operation: &str,
 ) -> Result<Committed> {
     let only = version_of(handle).next();
     transaction.transaction_properties =
         Some(Arc::new(HashMap::from([(OPERATION_PROPERTY.to_owned(), operation.to_owned())])));
-    let mut commit = CommitBuilder::new(Arc::new(handle.dataset.clone()))
+    let commit = CommitBuilder::new(Arc::new(handle.dataset.clone()))
         .with_commit_handler(handle.fence.for_commit_of(only))
         .with_skip_auto_cleanup(true)
         .with_max_retries(1);
-    if let Some(rows) = affected_rows {
-        commit = commit.with_affected_rows(rows);
-    }
     match commit.execute(transaction).await {
         Ok(dataset) => Ok(Committed::Yes(Box::new(Handle { dataset, fence: handle.fence.clone() }))),
         Err(error) => {

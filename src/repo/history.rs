@@ -161,7 +161,7 @@ impl Repository {
                 .execute_uncommitted(vec![batch])
                 .await
                 .map_err(|error| explain(error, format_args!("cannot write to {name}")))?;
-            match commit_next(&dataset, staged, None, operation).await? {
+            match commit_next(&dataset, staged, operation).await? {
                 Committed::Yes(_) => return Ok(()),
                 Committed::Conflict(error) | Committed::Unknown(error) => lost = Some(error),
             }

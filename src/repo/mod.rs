@@ -7,6 +7,7 @@
 //! | [`branches`] | which branches exist, with their identity and age |
 //! | [`tables`] | a table's lineage: head, transactions, content; fenced restore |
 //! | [`publish`] | the compare-and-swap of the manifest |
+//! | `upsert` | rows merged into the manifest, without reading it |
 //! | [`history`] | commit, actor and audit rows, appended exactly once |
 //! | [`refs`] | tags, and the record of a fork that lost it |
 //! | `surgery` | removals under a window |
@@ -27,6 +28,7 @@ pub mod snapshot;
 mod surgery;
 pub mod tables;
 mod trouble;
+mod upsert;
 
 use crate::error::{Error, Kind, Result};
 use crate::model::{Branch, Version};

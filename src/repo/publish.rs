@@ -1,18 +1,15 @@
 //! The compare-and-swap of `__manifest` that moves several pins at once.
 //!
-//! Rows are merged by `object_id`, as every publisher of the format does, and the commit is fenced to the version after the
-//! one that was judged: nobody can have published between our look and our write. So all expectations hold at the moment
-//! of the commit, also where the format's own row-level check would let two publishes with different rows both land.
+//! Rows are merged by `object_id` (`upsert`), and the commit is fenced to the version after the one that was judged:
+//! nobody can have published between our look and our write. So all expectations hold at the moment of the commit, also
+//! where the format's own row-level check would let two publishes with different rows both land.
 
 use super::Repository;
 use super::dataset::{Committed, Made, commit_next};
-use super::rows::manifest_batch;
 use super::snapshot::Snapshot;
-use super::trouble::explain;
+use super::upsert;
 use crate::error::{Error, Kind, Result};
 use crate::model::manifest::{Publish, Refusal};
-use lance::dataset::{MergeInsertBuilder, WhenMatched, WhenNotMatched};
-use std::sync::Arc;
 
 /// How a publish ended.
 #[derive(Debug)]
@@ -69,21 +66,8 @@ impl Repository {
             Ok(rows) => rows,
             Err(refusal) => return Ok(Once::Ended(Published::Refused(refusal))),
         };
-        let dataset = base.dataset();
-        let schema = Arc::new(arrow::datatypes::Schema::from(dataset.schema()));
-        let batch = manifest_batch(schema, &rows)?;
-        let failed = |error| explain(error, format_args!("cannot publish on {}", base.branch));
-        let job = MergeInsertBuilder::try_new(Arc::new((**dataset).clone()), vec!["object_id".to_owned()])
-            .map_err(failed)?
-            .when_matched(WhenMatched::UpdateAll)
-            .when_not_matched(WhenNotMatched::InsertAll)
-            .conflict_retries(0)
-            .use_index(false)
-            .skip_auto_cleanup(true)
-            .try_build()
-            .map_err(failed)?;
-        let staged = job.execute_uncommitted_batches(vec![batch]).await.map_err(failed)?;
-        match commit_next(dataset, staged.transaction, staged.affected_rows, operation).await? {
+        let upsert = upsert::stage(base, &rows).await?;
+        match commit_next(base.dataset(), upsert, operation).await? {
             Committed::Yes(made) => Ok(Once::Ended(Published::Committed(made.made(&self.store)))),
             Committed::Conflict(error) => Ok(Once::Lost(error)),
             Committed::Unknown(error) => {

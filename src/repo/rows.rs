@@ -66,6 +66,11 @@ pub(super) fn manifest_rows(batch: &RecordBatch) -> Result<Vec<ManifestRow>> {
         .collect())
 }
 
+/// Where each row of a batch lies: fragment in the upper half, offset in it in the lower.
+pub(super) fn row_addresses(batch: &RecordBatch) -> Result<Vec<u64>> {
+    Ok(numbers(batch, "_rowaddr")?.values().to_vec())
+}
+
 /// A batch with all columns of the manifest's own schema, to merge.
 pub(super) fn manifest_batch(schema: SchemaRef, rows: &[ManifestRow]) -> Result<RecordBatch> {
     let plain = |value: fn(&ManifestRow) -> &str| -> ArrayRef {

@@ -5,10 +5,10 @@
 
 use super::dataset::{Handle, open, version_of};
 use super::dialect::{ManifestLook, Recognised, recognise};
-use super::rows::{MANIFEST_COLUMNS, manifest_rows};
+use super::rows::{MANIFEST_COLUMNS, manifest_rows, row_addresses};
 use super::trouble::explain;
 use crate::error::{Error, Result};
-use crate::model::manifest::ManifestState;
+use crate::model::manifest::{ManifestRow, ManifestState};
 use crate::model::table_path::branch_path;
 use crate::model::{Branch, Version};
 use crate::store::{Key, Store};
@@ -16,7 +16,7 @@ use futures::TryStreamExt;
 use lance::Dataset;
 use lance::session::Session;
 use lance_table::format::Fragment;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// Root-relative path of the manifest dataset.
@@ -34,7 +34,12 @@ pub struct Snapshot {
     /// The branch's own format.
     pub recognised: Recognised,
     dataset: Handle,
+    addresses: Addresses,
 }
+
+/// Where the rows lie that a publish may replace, by `object_id`: registrations and heads of the history. All other rows are
+/// only ever added.
+type Addresses = HashMap<String, u64>;
 
 impl Snapshot {
     /// Reads a branch, or `None` if it is not there.
@@ -58,11 +63,12 @@ impl Snapshot {
             Some((_, known)) => known,
             None => look_at(&dataset)?,
         };
-        let mut state = ManifestState::default();
+        let (mut state, mut addresses) = (ManifestState::default(), Addresses::new());
         if recognised.dialect != super::Dialect::Directory {
-            absorb(&mut state, &dataset, dataset.fragments().to_vec(), branch).await?;
+            absorb(&mut state, &mut addresses, &dataset, dataset.fragments().to_vec(), branch).await?;
         }
-        Ok(Some(Self { branch: branch.clone(), version: version_of(&dataset), state, recognised, dataset }))
+        let version = version_of(&dataset);
+        Ok(Some(Self { branch: branch.clone(), version, state, recognised, dataset, addresses }))
     }
 
     /// The newest version, reading only what is new. A snapshot of a version that no longer follows this one (its branch
@@ -92,13 +98,14 @@ impl Snapshot {
             .filter(|fragment| !known.contains(&identity(fragment)))
             .cloned()
             .collect();
-        let mut state = self.state.clone();
-        absorb(&mut state, &dataset, new, &self.branch).await?;
+        let (mut state, mut addresses) = (self.state.clone(), self.addresses.clone());
+        absorb(&mut state, &mut addresses, &dataset, new, &self.branch).await?;
         Ok(Some(Self {
             version: version_of(&dataset),
             state,
             recognised,
             dataset,
+            addresses,
             branch: self.branch.clone(),
         }))
     }
@@ -115,6 +122,11 @@ impl Snapshot {
         let name = location.naming_scheme.manifest_path(&base, self.version.next().0);
         let dir = branch_path(MANIFEST, &self.branch);
         Key::parse(&format!("{dir}/{name}")).map_err(|bad| Error::internal(bad.to_string()))
+    }
+
+    /// Where a row lies that a publish would replace; `None` if there is none.
+    pub(super) fn address_of(&self, object_id: &str) -> Option<u64> {
+        self.addresses.get(object_id).copied()
     }
 
     /// Refuses to write unless the branch's own stamp is one that we write.
@@ -144,6 +156,7 @@ fn look_at(dataset: &Dataset) -> Result<Recognised> {
 
 async fn absorb(
     state: &mut ManifestState,
+    addresses: &mut Addresses,
     dataset: &Dataset,
     fragments: Vec<Fragment>,
     branch: &Branch,
@@ -156,10 +169,14 @@ async fn absorb(
     if !fragments.is_empty() {
         let failed = |error| explain(error, format_args!("cannot read {MANIFEST} of {branch}"));
         let mut scan = dataset.scan();
-        scan.with_fragments(fragments).project(&MANIFEST_COLUMNS).map_err(failed)?;
+        scan.with_fragments(fragments).with_row_address().project(&MANIFEST_COLUMNS).map_err(failed)?;
         let mut batches = scan.try_into_stream().await.map_err(failed)?;
         while let Some(batch) = batches.try_next().await.map_err(failed)? {
-            state.absorb(manifest_rows(&batch)?).map_err(broken)?;
+            let rows = manifest_rows(&batch)?;
+            let replaceable = |row: &ManifestRow| matches!(row.object_type.as_str(), "table" | "graph_head");
+            let placed = rows.iter().zip(row_addresses(&batch)?).filter(|(row, _)| replaceable(row));
+            addresses.extend(placed.map(|(row, address)| (row.object_id.clone(), address)));
+            state.absorb(rows).map_err(broken)?;
         }
     }
     state.check().map_err(broken)

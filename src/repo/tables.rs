@@ -125,7 +125,7 @@ impl Table {
     /// record catches.
     pub async fn restore(&self, target: Version, operation: &str, _: Permit) -> Result<Restored> {
         let transaction = Transaction::new(self.head().0, Operation::Restore { version: target.0 }, None);
-        match commit_next(&self.dataset, transaction, None, operation).await? {
+        match commit_next(&self.dataset, transaction, operation).await? {
             Committed::Yes(made) => Ok(Restored::Yes(Box::new(Self { dataset: *made, ..self.clone() }))),
             Committed::Conflict(error) => Ok(Restored::Moved(error)),
             Committed::Unknown(error) => Err(error),
