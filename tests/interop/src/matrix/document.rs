@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use super::table::{HEAD, Line};
+use super::table::{Cell, HEAD, Line};
 
 const BEGIN: &str = "<!-- begin of the table: written by `interop matrix --update` -->";
 const END: &str = "<!-- end of the table -->";
@@ -40,18 +40,18 @@ impl Document {
     pub fn differences(&self, lines: &[Line]) -> Vec<String> {
         let mut differences = Vec::new();
         for line in lines {
-            let name = line.cells[0].clone().unwrap_or_default();
+            let name = line.name();
             let Some(known) = self.lines.get(&name) else {
                 differences.push(format!("{name}: not in the table"));
                 continue;
             };
             for ((cell, known), head) in line.cells.iter().zip(known).zip(HEAD) {
-                if let Some(cell) = cell.as_ref().filter(|cell| *cell != known) {
-                    differences.push(format!("{name}, {head}: the table says {known:?}, it is {cell:?}"));
+                if !cell.is_told_by(known) {
+                    differences.push(format!("{name}, {head}: the table says {known:?}, it is {cell}"));
                 }
             }
         }
-        let is_there = |name: &&String| lines.iter().any(|line| line.cells[0].as_ref() == Some(name));
+        let is_there = |name: &&String| lines.iter().any(|line| line.name() == **name);
         let gone = self.lines.keys().filter(|name| !is_there(name));
         differences.extend(gone.map(|name| format!("{name}: there is no such state")));
         differences
@@ -72,9 +72,9 @@ impl Document {
                     "|---".repeat(HEAD.len())
                 )?;
             }
-            let known = line.cells[0].as_ref().and_then(|name| self.lines.get(name));
-            let cell = |(index, cell): (usize, &Option<String>)| {
-                cell.clone().or_else(|| known?.get(index).cloned()).unwrap_or_else(|| "?".to_owned())
+            let known = self.lines.get(&line.name());
+            let cell = |(index, cell): (usize, &Cell)| {
+                cell.text().or_else(|| known?.get(index).cloned()).unwrap_or_else(|| "?".to_owned())
             };
             let cells: Vec<String> = line.cells.iter().enumerate().map(cell).collect();
             writeln!(table, "| {} |", cells.join(" | "))?;
@@ -91,22 +91,22 @@ fn cells(line: &str) -> Option<Vec<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::Engine;
     use crate::state::Kind;
 
-    fn line(name: &str, once: Option<&str>) -> Line {
-        let cell = |text: &str| Some(text.to_owned());
+    /// Of a state of both engines; `once` is what each was found to answer.
+    fn line(name: &str, once: &[(Engine, &str)]) -> Line {
+        let said = |text: &str| Cell::Said(text.to_owned());
+        let texts = once.iter().map(|(engine, text)| (*engine, (*text).to_owned())).collect();
+        let once = Cell::Found { texts, engines: 2 };
         Line {
             kind: Kind::Load,
-            cells: [
-                cell(name),
-                cell("a"),
-                cell("b"),
-                once.map(str::to_owned),
-                cell("d"),
-                cell("e"),
-                cell(""),
-            ],
+            cells: [said(name), said("a"), said("b"), once, said("d"), said("e"), said("")],
         }
+    }
+
+    fn both(name: &str, once: &str) -> Line {
+        line(name, &Engine::ALL.map(|engine| (engine, once)))
     }
 
     fn document(lines: &[Line]) -> Document {
@@ -116,27 +116,35 @@ mod tests {
 
     #[test]
     fn a_page_says_what_was_written() {
-        let lines = [line("`x`", Some("0: \\| and"))];
+        let lines = [both("`x`", "0 \\| and"), line("`y`", &[(Engine::V072, "0"), (Engine::V080, "10")])];
         assert!(document(&lines).differences(&lines).is_empty());
     }
 
     #[test]
     fn a_state_that_ends_otherwise_is_named() {
-        let found = document(&[line("`x`", Some("0"))]).differences(&[line("`x`", Some("10"))]);
-        assert_eq!(found, ["`x`, `once`: the table says \"0\", it is \"10\""]);
+        let found = document(&[both("`x`", "0")]).differences(&[both("`x`", "10")]);
+        assert_eq!(found, ["`x`, `once`: the table says \"0\", it is 0.7.2: 10<br>0.8.0: 10"]);
+    }
+
+    #[test]
+    fn one_engine_alone_is_compared_with_its_part() {
+        let page = document(&[both("`x`", "0"), line("`y`", &[(Engine::V072, "0"), (Engine::V080, "10")])]);
+        let alone = |name, once| line(name, &[(Engine::V080, once)]);
+        assert!(page.differences(&[alone("`x`", "0"), alone("`y`", "10")]).is_empty());
+        assert_eq!(page.differences(&[alone("`x`", "10"), alone("`y`", "0")]).len(), 2);
     }
 
     #[test]
     fn states_that_came_and_went_are_named() {
-        let found = document(&[line("`old`", Some("0"))]).differences(&[line("`new`", Some("0"))]);
+        let found = document(&[both("`old`", "0")]).differences(&[both("`new`", "0")]);
         assert_eq!(found, ["`new`: not in the table", "`old`: there is no such state"]);
     }
 
     #[test]
     fn what_was_not_looked_at_is_kept_and_not_compared() {
-        let page = document(&[line("`x`", Some("0"))]);
-        assert!(page.differences(&[line("`x`", None)]).is_empty());
-        let text = page.with(&[line("`x`", None)]).expect("text");
+        let page = document(&[both("`x`", "0")]);
+        assert!(page.differences(&[line("`x`", &[])]).is_empty());
+        let text = page.with(&[line("`x`", &[])]).expect("text");
         assert!(text.contains("| `x` | a | b | 0 | d | e |  |"), "{text}");
     }
 }

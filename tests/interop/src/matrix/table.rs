@@ -1,7 +1,10 @@
 //! The lines of the documentation's table: one per state, both engines in it.
 
+use std::fmt::{self, Display, Formatter};
+
 use super::outrigger::Answer;
-use super::trial::Row;
+use super::trial::{Row, Trial};
+use crate::engine::Engine;
 use crate::state::{Kind, State};
 use crate::words;
 
@@ -15,27 +18,98 @@ pub const HEAD: [&str; 7] = [
     "remark",
 ];
 
-/// What is known of one state. `None`: not looked at in this run.
+/// What is known of one state.
 pub struct Line {
     pub kind: Kind,
-    pub cells: [Option<String>; HEAD.len()],
+    pub cells: [Cell; HEAD.len()],
+}
+
+/// One cell: what the state itself says, or what was found.
+pub enum Cell {
+    Said(String),
+    /// For each engine of the state, or for those that were looked at.
+    Found {
+        texts: Vec<(Engine, String)>,
+        engines: usize,
+    },
 }
 
 impl Line {
     pub fn of(state: &State, rows: &[Row]) -> Self {
         let own: Vec<&Row> = rows.iter().filter(|row| row.trial.is_of(state)).collect();
-        let said = state.expects.data.name();
+        let words = state.expects.data.name();
         let cells = [
-            Some(name(state)),
-            Some(words::story(&state.steps)),
-            merged(state, &own, |row| Some(row.engine.as_ref()?.words(said))),
-            merged(state, &own, |row| row.once.as_ref().map(Answer::words)),
-            merged(state, &own, exclusive),
-            merged(state, &own, |row| Some(row.end.as_ref()?.words(said))),
-            Some(state.remark()),
+            Cell::Said(name(state)),
+            Cell::said(&words::story(&state.steps)),
+            Cell::found(state, &own, |row| Some(row.engine.as_ref()?.words(words))),
+            Cell::found(state, &own, |row| row.once.as_ref().map(Answer::words)),
+            Cell::found(state, &own, exclusive),
+            Cell::found(state, &own, |row| Some(row.end.as_ref()?.words(words))),
+            Cell::said(&state.remark()),
         ];
-        Self { kind: state.kind, cells: cells.map(|cell| cell.map(|text| escaped(&text))) }
+        Self { kind: state.kind, cells }
     }
+
+    /// The state's cell, which no other line has.
+    pub fn name(&self) -> String {
+        self.cells[0].text().unwrap_or_default()
+    }
+}
+
+impl Cell {
+    fn said(text: &str) -> Self {
+        Self::Said(escaped(text))
+    }
+
+    fn found(state: &State, rows: &[&Row], cell: impl Fn(&Row) -> Option<String>) -> Self {
+        let of = |engine: &Engine| {
+            let text = rows.iter().filter(|row| row.trial.engine == *engine).find_map(|row| cell(row))?;
+            Some((*engine, escaped(&text)))
+        };
+        Self::Found { texts: state.engines.iter().filter_map(of).collect(), engines: state.engines.len() }
+    }
+
+    /// One text for all engines, which says so where they differ. Nothing, if one of them was not looked at.
+    pub fn text(&self) -> Option<String> {
+        match self {
+            Self::Said(text) => Some(text.clone()),
+            Self::Found { texts, engines } if texts.len() < *engines => None,
+            Self::Found { texts, .. } => match texts.as_slice() {
+                [(_, first), rest @ ..] if rest.iter().all(|(_, text)| text == first) => Some(first.clone()),
+                _ => {
+                    Some(texts.iter().map(|(engine, text)| of(*engine, text)).collect::<Vec<_>>().join(BREAK))
+                }
+            },
+        }
+    }
+
+    /// Whether a text says what is known.
+    pub fn is_told_by(&self, told: &str) -> bool {
+        match self {
+            Self::Said(text) => text == told,
+            Self::Found { texts, .. } => texts.iter().all(|(engine, text)| {
+                text == told || told.split(BREAK).any(|part| part == of(*engine, text))
+            }),
+        }
+    }
+}
+
+impl Display for Cell {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Said(text) => f.write_str(text),
+            Self::Found { texts, .. } => {
+                let texts: Vec<String> = texts.iter().map(|(engine, text)| of(*engine, text)).collect();
+                f.write_str(&texts.join(BREAK))
+            }
+        }
+    }
+}
+
+const BREAK: &str = "<br>";
+
+fn of(engine: Engine, text: &str) -> String {
+    format!("{engine}: {text}")
 }
 
 /// The state's name; with its engine, where it is a state of one engine only.
@@ -56,21 +130,6 @@ fn exclusive(row: &Row) -> Option<String> {
     Some(words)
 }
 
-/// One text for all engines of a state, which says so where they differ. Nothing, if one of them is not known.
-fn merged(state: &State, rows: &[&Row], cell: impl Fn(&Row) -> Option<String>) -> Option<String> {
-    let mut texts = Vec::new();
-    for engine in state.engines {
-        let text = rows.iter().filter(|row| row.trial.engine == *engine).find_map(|row| cell(row))?;
-        texts.push((engine, text));
-    }
-    match texts.as_slice() {
-        [(_, first), rest @ ..] if rest.iter().all(|(_, text)| text == first) => Some(first.clone()),
-        _ => Some(
-            texts.iter().map(|(engine, text)| format!("{engine}: {text}")).collect::<Vec<_>>().join("<br>"),
-        ),
-    }
-}
-
 fn escaped(text: &str) -> String {
     text.replace('|', "\\|").replace('\n', " ")
 }
@@ -84,7 +143,7 @@ pub fn compare_places(rows: &mut [Row]) {
     };
     let all: Vec<_> = rows.iter().map(|row| (row.trial.clone(), told(row))).collect();
     for row in rows.iter_mut() {
-        let same = |other: &super::trial::Trial| {
+        let same = |other: &Trial| {
             other.engine == row.trial.engine && other.is_of(&row.trial.state) && other.place < row.trial.place
         };
         if let Some((_, on_disk)) = all.iter().find(|(other, _)| same(other))
