@@ -10,6 +10,7 @@ on_both_dialects!(
     a_confirmed_merge_is_completed_with_the_tables_it_takes_over,
     a_merge_takes_over_a_fork_that_it_made,
     a_merge_whose_pins_alone_were_shown_is_completed,
+    a_merge_that_was_recorded_with_its_pins_alone_is_completed,
     a_merge_of_an_old_release_is_undone_under_its_record,
     a_merge_that_was_not_confirmed_is_undone,
     a_merge_whose_target_moved_is_undone,
@@ -60,6 +61,15 @@ async fn a_merge_takes_over_a_fork_that_it_made(graph: Graph) {
 async fn a_merge_whose_pins_alone_were_shown_is_completed(graph: Graph) {
     wrecks::merge_confirmed(&graph).await;
     graph.publish(FEATURE, &[(PERSON, 3)]).await;
+    graph.recovers_by(Verdict::RollForward).await;
+    assert_eq!(graph.pin(FEATURE, COMPANY).await, 2);
+}
+
+/// The same, died after it had recorded the merge. The record hides what is missing from every later merge.
+async fn a_merge_that_was_recorded_with_its_pins_alone_is_completed(graph: Graph) {
+    wrecks::merge_confirmed(&graph).await;
+    let source = graph.history_head(MAIN).await.unwrap().id;
+    graph.publish_merge(FEATURE, &[(PERSON, 3)], &source).await;
     graph.recovers_by(Verdict::RollForward).await;
     assert_eq!(graph.pin(FEATURE, COMPANY).await, 2);
 }

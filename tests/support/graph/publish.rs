@@ -18,11 +18,14 @@ fn named(branch: &str) -> Option<String> {
 impl Graph {
     /// Publishes versions of tables on a branch of the graph, as the writer of them does. Returns the manifest's version.
     pub async fn publish(&self, branch: &str, tables: &[(&str, u64)]) -> u64 {
-        let mut rows = Vec::new();
-        for (table, version) in tables {
-            rows.push(version_row(self, table, branch, *version).await);
-        }
+        let rows = version_rows(self, branch, tables).await;
         self.publish_rows(branch, rows, None).await
+    }
+
+    /// The same, recorded as a merge of the commit `source`.
+    pub async fn publish_merge(&self, branch: &str, tables: &[(&str, u64)], source: &str) -> u64 {
+        let rows = version_rows(self, branch, tables).await;
+        self.publish_rows(branch, rows, Some(source)).await
     }
 
     /// Publishes the newest version of tables on the main line.
@@ -52,10 +55,7 @@ impl Graph {
 
     /// A publish that its writer has prepared and will make late.
     pub async fn stage_publish(&self, branch: &str, tables: &[(&str, u64)]) -> Staged {
-        let mut rows = Vec::new();
-        for (table, version) in tables {
-            rows.push(version_row(self, table, branch, *version).await);
-        }
+        let mut rows = version_rows(self, branch, tables).await;
         if self.has_inline_lineage() {
             let commit = self.next_commit(branch).await;
             rows.extend([graph_commit(&commit), graph_head(&commit)]);
@@ -92,6 +92,14 @@ impl Graph {
         let params = WriteParams { mode: WriteMode::Append, skip_auto_cleanup: true, ..Default::default() };
         InsertBuilder::new(base).with_params(&params).execute(vec![row]).await.unwrap();
     }
+}
+
+async fn version_rows(graph: &Graph, branch: &str, tables: &[(&str, u64)]) -> Vec<ManifestRow> {
+    let mut rows = Vec::new();
+    for (table, version) in tables {
+        rows.push(version_row(graph, table, branch, *version).await);
+    }
+    rows
 }
 
 /// `table`: the key and where it lies.

@@ -29,12 +29,12 @@ pub(super) async fn observe(
     let commits = all_commits(repo, found, target).await?;
     let own = commits.get(&sidecar.branch).cloned().unwrap_or_default();
     let everything: Vec<GraphCommit> = commits.into_values().flatten().collect();
-    let (Some(source), Some(head)) =
-        (everything.iter().find(|commit| commit.id == *source_id), head_of(&own))
+    let (Some(source), Some(target_id)) =
+        (everything.iter().find(|commit| commit.id == *source_id), before_merge(&own, source_id))
     else {
         return Ok(Some(MergeSeen::NotCompletable(format!("commit {source_id} is in no branch's history"))));
     };
-    let Some(base) = merge_base(&everything, source_id, &head.id) else {
+    let Some(base) = merge_base(&everything, source_id, target_id) else {
         return Ok(Some(MergeSeen::NotCompletable("source and target have no common commit".into())));
     };
     let (Some(source), Some(base)) = (entries_at(repo, source).await?, entries_at(repo, base).await?) else {
@@ -43,6 +43,16 @@ pub(super) async fn observe(
         )));
     };
     complete(repo, target, sidecar, &source, &base).await.map(Some)
+}
+
+/// The target's commit that the merge was made on: its head, or the parent of the commit that records the merge. An engine's
+/// recovery records it with the pins alone; taken as the head, that commit would make the source its own merge base and hide
+/// what is missing.
+fn before_merge<'a>(own: &'a [GraphCommit], source: &str) -> Option<&'a str> {
+    match own.iter().find(|commit| commit.merged_parent.as_deref() == Some(source)) {
+        Some(recorded) => recorded.parent.as_deref(),
+        None => head_of(own).map(|head| head.id.as_str()),
+    }
 }
 
 type Entries = BTreeMap<TableKey, Entry>;

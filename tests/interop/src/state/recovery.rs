@@ -20,6 +20,14 @@ pub fn states() -> Vec<State> {
         recovery("recovery-back-unrecorded-first-load", with(first_loaded(), [crash_open(AUDIT)]))
             .notes("the engine has undone a whole commit; nothing brings it back"),
         recovery("recovery-merge-unrecorded", with(half_merged(), [crash_open(AUDIT)])),
+        recovery("recovery-merge-forward-unrecorded", with(confirmed(), [crash_open(AUDIT)]))
+            .branch(FEATURE)
+            .committed()
+            .notes("the engine has shown the table that the sidecar names, and none of those that the merge takes over"),
+        recovery("recovery-indices-unrecorded", with(indexed(), [crash_open(AUDIT)])).committed(),
+        recovery("recovery-schema-back-unrecorded", with(unstaged(), [crash_open(AUDIT)]))
+            .undone()
+            .notes("the table is undone; the created dataset and the lock are left"),
         recovery("recovery-schema-unpublished", with(staged(), [crash_open(FORWARD)]))
             .committed()
             .exits(10, 0)
@@ -63,9 +71,27 @@ fn half_merged() -> Vec<Step> {
     with(owned(), [crash(merge, "recovery.sidecar_confirm")])
 }
 
+/// A confirmed merge that also takes over tables which its sidecar does not name.
+fn confirmed() -> Vec<Step> {
+    let merge = Operation::Merge { source: "main" }.on(FEATURE);
+    let moved = [run(ADD_PERSONS.on(FEATURE)), run(ADD.on_main())];
+    with(with(branched(), moved), [crash(merge, "branch_merge.post_phase_b_pre_manifest_commit")])
+}
+
+fn indexed() -> Vec<Step> {
+    let declare = Operation::ApplySchema { source: fixture::SCHEMA_INDEXED }.on_main();
+    let build = Operation::EnsureIndices.on_main();
+    with(warm(), [run(declare), crash(build, "ensure_indices.post_phase_b_pre_manifest_commit")])
+}
+
+const CHANGE: Operation = Operation::ApplySchema { source: fixture::SCHEMA_CHANGED };
+
 fn staged() -> Vec<Step> {
-    let change = Operation::ApplySchema { source: fixture::SCHEMA_CHANGED }.on_main();
-    with(warm(), [crash(change, "schema_apply.after_staging_write")])
+    with(warm(), [crash(CHANGE.on_main(), "schema_apply.after_staging_write")])
+}
+
+fn unstaged() -> Vec<Step> {
+    with(warm(), [crash(CHANGE.on_main(), "schema_apply.before_staging_write")])
 }
 
 fn branch_loaded() -> Vec<Step> {
