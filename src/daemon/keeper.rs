@@ -345,7 +345,7 @@ impl Keeper {
         let name = &self.settings.name;
         let outcome = outcome_of(error);
         self.metrics.refused(outcome == ActivationOutcome::Refused);
-        let chain = error.chain().replace(&self.settings.uri.to_string(), name.as_str());
+        let chain = without_address(&error.chain(), &self.settings);
         let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
         if status.error.as_ref() != Some(&chain) {
             tracing::error!(repository = %name, error = %chain, "a look failed");
@@ -362,6 +362,16 @@ impl Keeper {
         kept.counted = made;
         self.metrics.lease(kept.lease.is_held().await);
     }
+}
+
+/// An error's text without where the store lies: its root, its endpoint, and any other URL in it.
+fn without_address(text: &str, settings: &RepositorySettings) -> String {
+    let text = text.replace(&settings.uri.to_string(), settings.name.as_str());
+    let hidden = |word: &str| match word.find("://") {
+        Some(_) => "(an address)".to_owned(),
+        None => word.to_owned(),
+    };
+    text.split(' ').map(hidden).collect::<Vec<_>>().join(" ")
 }
 
 fn outcome_of(error: &Error) -> ActivationOutcome {

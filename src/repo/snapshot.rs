@@ -10,7 +10,7 @@ use super::trouble::explain;
 use crate::error::{Error, Result};
 use crate::model::manifest::{ManifestRow, ManifestState};
 use crate::model::table_path::branch_path;
-use crate::model::{Branch, Version};
+use crate::model::{Branch, TableKey, Version};
 use crate::store::{Key, Store};
 use futures::TryStreamExt;
 use lance::Dataset;
@@ -37,9 +37,36 @@ pub struct Snapshot {
     addresses: Addresses,
 }
 
-/// Where the rows lie that a publish may replace, by `object_id`: registrations and heads of the history. All other rows are
-/// only ever added.
-type Addresses = HashMap<String, u64>;
+/// Where the rows lie that a publish may replace, by `object_id`: registrations, heads of the history, and the shown version
+/// of each table, which may be handed over to another branch. All other rows are only ever added.
+type Addresses = HashMap<String, Placed>;
+
+/// A row's address and, if it is a version of a table, which.
+#[derive(Debug, Clone)]
+struct Placed {
+    address: u64,
+    version: Option<(String, u64)>,
+}
+
+impl Placed {
+    /// `None` for a row of a kind that is never replaced.
+    fn of(row: &ManifestRow, address: u64) -> Option<(String, Self)> {
+        let version = match row.object_type.as_str() {
+            "table" | "graph_head" => None,
+            "table_version" => Some((row.table_key.clone(), row.table_version?)),
+            _ => return None,
+        };
+        Some((row.object_id.clone(), Self { address, version }))
+    }
+
+    fn may_be_replaced(&self, state: &ManifestState) -> bool {
+        let is_shown = |(table, version): &(String, u64)| {
+            let entry = TableKey::parse(table).ok().and_then(|table| state.entry(&table).cloned());
+            entry.is_some_and(|entry| entry.version.0 == *version)
+        };
+        self.version.as_ref().is_none_or(is_shown)
+    }
+}
 
 impl Snapshot {
     /// Reads a branch, or `None` if it is not there.
@@ -126,7 +153,7 @@ impl Snapshot {
 
     /// Where a row lies that a publish would replace; `None` if there is none.
     pub(super) fn address_of(&self, object_id: &str) -> Option<u64> {
-        self.addresses.get(object_id).copied()
+        self.addresses.get(object_id).map(|placed| placed.address)
     }
 
     /// Refuses to write unless the branch's own stamp is one that we write.
@@ -173,11 +200,12 @@ async fn absorb(
         let mut batches = scan.try_into_stream().await.map_err(failed)?;
         while let Some(batch) = batches.try_next().await.map_err(failed)? {
             let rows = manifest_rows(&batch)?;
-            let replaceable = |row: &ManifestRow| matches!(row.object_type.as_str(), "table" | "graph_head");
-            let placed = rows.iter().zip(row_addresses(&batch)?).filter(|(row, _)| replaceable(row));
-            addresses.extend(placed.map(|(row, address)| (row.object_id.clone(), address)));
+            let placed = rows.iter().zip(row_addresses(&batch)?);
+            addresses.extend(placed.filter_map(|(row, address)| Placed::of(row, address)));
             state.absorb(rows).map_err(broken)?;
         }
     }
-    state.check().map_err(broken)
+    state.check().map_err(broken)?;
+    addresses.retain(|_, placed| placed.may_be_replaced(state));
+    Ok(())
 }

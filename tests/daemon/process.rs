@@ -4,7 +4,8 @@ use crate::support::graph::Graph;
 use crate::wrecks;
 use outrigger::repo::Dialect;
 use serde_json::Value;
-use std::net::TcpListener;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -47,11 +48,21 @@ impl Running {
         outrigger(&["health", "--listen", &self.address])
     }
 
-    /// `curl`, for what a browser or Prometheus would ask.
+    /// What a browser or Prometheus would get; `None` unless the answer is 200.
     fn get(&self, path: &str) -> Option<String> {
-        let url = format!("http://{}{path}", self.address);
-        let output = Command::new("curl").args(["-sf", "--max-time", "5", &url]).output().unwrap();
-        output.status.success().then(|| String::from_utf8(output.stdout).unwrap())
+        let (status, body) = self.ask(&format!("GET {path} HTTP/1.1"), "")?;
+        (status == 200).then_some(body)
+    }
+
+    /// One request, one answer.
+    fn ask(&self, line: &str, headers: &str) -> Option<(u16, String)> {
+        let mut stream = TcpStream::connect(&self.address).ok()?;
+        let request = format!("{line}\r\nHost: {}\r\n{headers}Connection: close\r\n\r\n", self.address);
+        stream.write_all(request.as_bytes()).ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        let (head, body) = answer.split_once("\r\n\r\n")?;
+        Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()))
     }
 
     fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
@@ -104,11 +115,9 @@ async fn it_serves_recovers_answers_and_stops() {
 
     let operation = wrecks::complete(&graph).await;
     std::thread::sleep(Duration::from_millis(1200));
-    let url = format!("http://{}/v1/reconcile", daemon.address);
-    let authorization = format!("Authorization: Bearer {TOKEN}");
-    let asked =
-        Command::new("curl").args(["-sf", "-X", "POST", "-H", &authorization, &url]).status().unwrap();
-    assert!(asked.success());
+    let authorization = format!("Authorization: Bearer {TOKEN}\r\n");
+    let (status, _) = daemon.ask("POST /v1/reconcile HTTP/1.1", &authorization).unwrap();
+    assert_eq!(status, 202);
     let done = |daemon: &Running| {
         let metrics = daemon.get("/metrics").unwrap_or_default();
         metrics.contains(

@@ -73,11 +73,14 @@ pub async fn restore(repo: &Repository, stem: &str) -> Result<()> {
     let store = repo.store();
     let found = store.get(&aside.key()).await?;
     let found = found.ok_or_else(|| Error::missing(format!("no quarantined record {}", aside.key())))?;
-    if let Written::Conflict = store.create(&original.key(), found.bytes).await? {
-        return Err(Error::moved(format!(
-            "{} exists again with other content; both are left alone",
-            original.key()
-        )));
+    match store.create(&original.key(), found.bytes).await? {
+        Written::Committed { .. } => {}
+        Written::Conflict => {
+            let exists = format!("{} exists again with other content; both are left alone", original.key());
+            return Err(Error::moved(exists));
+        }
+        // The copy is the only one that is certain: it stays until the same command finds the original there.
+        Written::Unknown { error } => return Err(error),
     }
     if let ControlObject::Sidecar(operation) = original.clone() {
         forget_note(repo, &operation).await?;

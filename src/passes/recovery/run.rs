@@ -14,6 +14,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
+use tracing::Instrument;
 
 /// How often a component is looked at anew within one activation when something moves under it. Looks that settled
 /// something do not count: of those there are as many as operations at most.
@@ -106,7 +107,7 @@ async fn in_its_own_task(
     work: BoxFuture<'static, Result<Vec<ScopeReport>>>,
 ) -> Vec<ScopeReport> {
     let mut task = JoinSet::new();
-    task.spawn(work);
+    task.spawn(work.in_current_span());
     match task.join_next().await {
         Some(Ok(Ok(reports))) => reports,
         Some(Ok(Err(error))) => vec![tell::failed(scope, &error)],

@@ -30,7 +30,12 @@ pub(super) async fn sweep(repo: &Repository, run: &Run) -> Result<Vec<ScopeRepor
             }
         }
     }
-    retire::retire(repo, run, &found, &snapshots).await?;
+    // A branch that could not be read may show what a record is about.
+    if snapshots.len() == found.public_branches().count()
+        && let Err(error) = retire::retire(repo, run, &found, &snapshots).await
+    {
+        scopes.push(tell::failed("closed fence records".into(), &error));
+    }
     if let Some(decision) = decide_leftover(&leftover(repo, &found).await?, &run.policy) {
         scopes.push(carry_out(repo, run, "schema".into(), &decision, &found, &snapshots).await);
     }
