@@ -9,6 +9,11 @@ use std::collections::BTreeMap;
 /// The branch of the manifest that an OmniGraph schema change holds as the graph's write lock.
 pub const SCHEMA_LOCK: &str = "__schema_apply_lock__";
 
+/// That branch.
+pub fn schema_lock() -> Branch {
+    Branch::parse(Some(SCHEMA_LOCK)).expect("a constant name is a branch")
+}
+
 /// A branch's record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BranchRef {

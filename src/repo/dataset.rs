@@ -98,11 +98,21 @@ pub(super) async fn open(
     if let Some(version) = version {
         builder = builder.with_version(version.0);
     }
-    match builder.load().await {
+    let mut loaded = builder.clone().load().await;
+    if matches!(&loaded, Err(error) if kind_of(error) == Kind::Missing && !is_absent(error)) {
+        // The newest version went away between the list and the read: another may be the newest now.
+        loaded = builder.load().await;
+    }
+    match loaded {
         Ok(dataset) => Ok(Some(Handle { dataset, fence })),
         Err(error) if kind_of(&error) == Kind::Missing => Ok(None),
         Err(error) => Err(explain(error, format_args!("cannot open {key}"))),
     }
+}
+
+/// Whether nothing was listed, so that a second look would see the same.
+fn is_absent(error: &lance::Error) -> bool {
+    matches!(error, lance::Error::DatasetNotFound { .. } | lance::Error::VersionNotFound { .. })
 }
 
 /// The version that a handle shows.

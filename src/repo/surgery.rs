@@ -8,14 +8,17 @@ use super::snapshot::MANIFEST;
 use super::tables::dataset_path;
 use super::trouble::{explain, kind_of};
 use crate::error::{Error, Kind, Result};
+use crate::model::table_path::branch_path;
 use crate::model::{Branch, Permit, TableKey};
-use crate::store::Key;
+use crate::store::{Key, Meta};
 
 impl Repository {
     /// Removes the dataset of a table that no branch has ever registered. `false` if some branch has.
     pub async fn remove_unregistered_dataset(&self, table: &TableKey, _: Permit) -> Result<bool> {
-        let branches = branches::list(&self.store, MANIFEST).await?;
-        for branch in std::iter::once(Branch::main()).chain(branches.into_keys()) {
+        let mut named = branches::list(&self.store, MANIFEST).await?;
+        // The lock registers nothing: it is a branch only by its form, and half of one may be left.
+        named.remove(&branches::schema_lock());
+        for branch in std::iter::once(Branch::main()).chain(named.into_keys()) {
             let snapshot = self.snapshot(&branch).await?;
             let snapshot =
                 snapshot.ok_or_else(|| Error::corrupt(format!("branch {branch} cannot be read")))?;
@@ -23,28 +26,37 @@ impl Repository {
                 return Ok(false);
             }
         }
-        let dir = Key::parse(&dataset_path(table)?).map_err(|bad| Error::internal(bad.to_string()))?;
-        // Versions first: a dataset without versions is no dataset, whatever else is left of it.
-        let mut files = self.store.list(&dir).await?;
-        files.sort_by_key(|file| !file.key.as_str().contains("/_versions/"));
-        for file in files {
+        for file in versions_first(self.store.list(&key(&dataset_path(table)?)?).await?) {
             self.store.delete(&file.key).await?;
         }
         Ok(true)
     }
 
-    /// Removes the branch that a schema change holds as the graph's write lock, if it is still the one that was judged.
-    /// One that is gone is fine.
-    pub async fn remove_schema_lock(&self, judged: &BranchRef, _: Permit) -> Result<()> {
-        let lock = judged.branch.clone();
-        match branches::list(&self.store, MANIFEST).await?.remove(&lock) {
-            Some(found) if found != *judged => {
-                return Err(Error::moved("another schema change holds the lock now"));
-            }
-            _ => {}
+    /// Removes the branch that a schema change holds as the graph's write lock, if it is still the one that was judged, or
+    /// what is left of one whose record is gone. Nothing there is fine.
+    ///
+    /// The manifest's record goes last: while anything is left, the lock is still seen.
+    pub async fn remove_schema_lock(&self, judged: Option<&BranchRef>, _: Permit) -> Result<()> {
+        let lock = branches::schema_lock();
+        let found = branches::list(&self.store, MANIFEST).await?.remove(&lock);
+        if found.is_some() && found.as_ref() != judged {
+            return Err(Error::moved("another schema change holds the lock now"));
         }
-        self.remove_branch(MANIFEST, &lock).await?;
-        self.remove_branch(COMMITS, &lock).await
+        self.remove_branch(COMMITS, &lock).await?;
+        self.remove_branch(MANIFEST, &lock).await
+    }
+
+    /// Whether files of a schema change's lock are left though its record is gone: the next schema change cannot make its
+    /// own over them.
+    pub async fn has_rest_of_schema_lock(&self) -> Result<bool> {
+        let lock = branches::schema_lock();
+        for dataset in [MANIFEST, COMMITS] {
+            let tree = key(&branch_path(dataset, &lock))?;
+            if !self.store.list(&tree).await?.is_empty() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Removes a branch of the manifest on which no table was written.
@@ -52,18 +64,52 @@ impl Repository {
         self.remove_branch(MANIFEST, branch).await
     }
 
-    /// Removes a branch of a system dataset: its record, then its files. A branch that is not there is fine.
+    /// Removes a branch of a system dataset: its files, then its record. A branch that is not there is fine.
+    ///
+    /// Lance removes the record first. *Dies between*: it would leave files that nobody lists and over which no branch of
+    /// that name can be made; this leaves a branch that is listed, and is removed again.
     async fn remove_branch(&self, dataset: &str, branch: &Branch) -> Result<()> {
         let Some(name) = branch.name() else { return Err(Error::internal("main is never removed")) };
-        let key = Key::parse(dataset).map_err(|bad| Error::internal(bad.to_string()))?;
-        let Some(mut main) = super::dataset::open(&self.store, &self.fresh_session(), &key, None).await?
-        else {
+        let session = self.fresh_session();
+        let Some(mut main) = super::dataset::open(&self.store, &session, &key(dataset)?, None).await? else {
             return Ok(());
         };
+        let failed = |error| explain(error, format_args!("cannot remove branch {branch} of {dataset}"));
+        let others = match main.list_branches().await {
+            Err(error) if kind_of(&error) == Kind::Missing => {
+                return Err(Error::moved(format!("a branch of {dataset} was removed during the look")));
+            }
+            listed => listed.map_err(failed)?,
+        };
+        let tags = main.tags().list().await.map_err(failed)?;
+        let child = others.iter().find(|(_, record)| record.parent_branch.as_deref() == Some(name));
+        if let Some((child, _)) = child {
+            return Err(Error::refused(format!("branch {child} of {dataset} was made from {branch}")));
+        }
+        if let Some((tag, _)) = tags.iter().find(|(_, tag)| tag.branch.as_deref() == Some(name)) {
+            return Err(Error::refused(format!("tag {tag} of {dataset} lies on {branch}")));
+        }
+        let nested = others.keys().filter(|other| other.starts_with(&format!("{name}/")));
+        let nested: Vec<String> = nested.map(|other| format!("{dataset}/tree/{other}/")).collect();
+        for file in versions_first(self.store.list(&key(&branch_path(dataset, branch))?).await?) {
+            if !nested.iter().any(|tree| file.key.as_str().starts_with(tree.as_str())) {
+                self.store.delete(&file.key).await?;
+            }
+        }
         match main.force_delete_branch(name).await {
             Ok(()) => Ok(()),
             Err(error) if kind_of(&error) == Kind::Missing => Ok(()),
-            Err(error) => Err(explain(error, format_args!("cannot remove branch {branch} of {dataset}"))),
+            Err(error) => Err(failed(error)),
         }
     }
+}
+
+fn key(path: &str) -> Result<Key> {
+    Key::parse(path).map_err(|bad| Error::internal(bad.to_string()))
+}
+
+/// A dataset without versions is no dataset, whatever else is left of it.
+fn versions_first(mut files: Vec<Meta>) -> Vec<Meta> {
+    files.sort_by_key(|file| !file.key.as_str().contains("/_versions/"));
+    files
 }

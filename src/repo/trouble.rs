@@ -42,8 +42,12 @@ pub(super) fn kind_of(error: &Lance) -> Kind {
     }
 }
 
-/// An object store's error anywhere in the chain decides, if there is one.
+/// An object store's error anywhere in the chain decides, if there is one. Lance reads a small file once for all who ask,
+/// and hides that it is missing in an error of the store that says nothing.
 fn from_store(error: &Lance) -> Option<Kind> {
+    if error.is_not_found() {
+        return Some(Kind::Missing);
+    }
     let chain =
         std::iter::successors(Some(error as &(dyn std::error::Error + 'static)), |error| error.source());
     chain.into_iter().find_map(|cause| cause.downcast_ref::<object_store::Error>()).map(crate::store::kind_of)

@@ -1,119 +1,108 @@
-//! A recoverer may die after any of its writes, lose the answer to any, or meet another recoverer at any call: the end is
-//! always the one that an undisturbed run comes to.
+//! A recoverer may die between any two of its writes, lose the answer to any, or meet another recoverer at any call: the end
+//! is always the one that an undisturbed run comes to.
+//!
+//! A wreck is made once, in memory, and copied for each trial. The death of a process leaves what it had written: a copy of
+//! the memory taken before a write is what remains if the process dies there, and also if it dies when the write before is
+//! done and not yet answered. So one watched run gives every such state, and no state is left out.
 
-use crate::support::faults::{Breaks, Dies, LosesAnswer, Meanwhile, is_write};
-use crate::support::graph::{Graph, MAIN};
-use crate::wrecks::{self, FEATURE, Wreck};
-use outrigger::passes::report::Outcome;
+use crate::ends::{End, end};
+use crate::harness::Told;
+use crate::support::faults::{Copies, LosesAnswer, Meanwhile};
+use crate::support::graph::Graph;
+use crate::support::repos::{Sleepless, faulty};
+use crate::wrecks::Wreck;
+use outrigger::passes::report::Exit;
 use outrigger::repo::Dialect;
-use outrigger::store::Fault;
-use std::collections::BTreeMap;
+use outrigger::store::{Fault, StoreParts};
 use std::sync::Arc;
 
-/// Everything that a person or a program could tell two ends apart by, without ids that differ from run to run.
-#[derive(Debug, PartialEq)]
-struct End {
-    rows: BTreeMap<String, Vec<String>>,
-    feature: Option<BTreeMap<String, Vec<String>>>,
-    commits: usize,
-    /// Kind, writer, actor and outcomes of each audit line.
-    audit: Vec<String>,
-    controls: Vec<String>,
-    schema: Vec<String>,
-    branches: Vec<String>,
+/// A graph with one wreck in it, to be copied for each trial.
+struct Site {
+    graph: Graph,
+    /// What the wreck's scope is called.
+    name: String,
+    wreck: &'static Wreck,
 }
 
-async fn end(graph: &Graph, operation: &str) -> End {
-    let branches = graph.open(crate::support::graph::MANIFEST, MAIN).await.list_branches().await.unwrap();
-    let mut branches: Vec<String> = branches.into_keys().collect();
-    branches.sort();
-    let feature = match branches.iter().any(|branch| branch == FEATURE) {
-        true => Some(graph.content(FEATURE).await),
-        false => None,
-    };
-    let line = |line: crate::support::graph::look::AuditLine| {
-        let tables: Vec<String> = line.outcomes.as_array().unwrap().iter().map(ToString::to_string).collect();
-        format!("{} {} {:?} {tables:?}", line.kind, line.writer, line.actor)
-    };
-    let root = graph.place.list_dir(None).await.unwrap();
-    End {
-        rows: graph.content(MAIN).await,
-        feature,
-        commits: graph.history(MAIN).await.len(),
-        audit: graph.audit().await.into_iter().map(line).collect(),
-        controls: graph.controls().await.into_iter().map(|name| name.replace(operation, "OP")).collect(),
-        schema: root.objects.iter().map(|object| object.key.to_string()).collect(),
-        branches,
+impl Site {
+    async fn of(wreck: &'static Wreck, dialect: Dialect) -> Self {
+        let graph = Graph::in_memory(dialect).await;
+        let name = wreck.make(&graph).await;
+        Self { graph, name, wreck }
+    }
+
+    /// The end of a run that nobody disturbs.
+    async fn expected(&self) -> End {
+        let graph = self.graph.copy().await;
+        settle(&graph, "undisturbed").await;
+        end(&graph, &self.name).await
+    }
+
+    async fn ends_as(&self, graph: &Graph, expected: &End, when: &str) {
+        assert_eq!(end(graph, &self.name).await, *expected, "{}: {when}", self.wreck.name);
     }
 }
 
-/// A wreck of its own, one disturbed run, and one without disturbance.
-async fn disturbed(wreck: &Wreck, dialect: Dialect, fault: Arc<dyn Fault>) -> End {
-    let graph = Graph::on_disk(dialect).await;
-    let operation = wreck.make(&graph).await;
-    // What it says does not matter: it may be dead.
-    let _ = graph.recoverer().under(fault).run().await;
-    settled(&graph).await;
-    end(&graph, &operation).await
+/// Recovers under a fault, in no time.
+async fn recover_under(graph: &Graph, fault: Arc<dyn Fault>) -> outrigger::Result<Told> {
+    let parts = StoreParts { host: Sleepless::default().host(), ..faulty(fault) };
+    graph.recoverer().with(parts).run().await
 }
 
-async fn settled(graph: &Graph) {
+/// A run that nobody disturbs comes to an end, with nothing left that waits or is held.
+async fn settle(graph: &Graph, when: &str) {
     let told = graph.recover().await;
-    let is_over = |outcome| matches!(outcome, Outcome::Done | Outcome::Held);
-    assert!(told.report.scopes.iter().all(|scope| is_over(scope.outcome)), "{:#?}", told.report);
+    assert_eq!(told.exit(), Exit::Converged, "{when}: {:#?}", told.report);
 }
 
-/// The end of a run that nobody disturbs, and how many writes and calls it makes.
-async fn undisturbed(wreck: &Wreck, dialect: Dialect) -> (End, usize, usize) {
-    let watching = Arc::new(Breaks::watching());
-    let end = disturbed(wreck, dialect, watching.clone()).await;
-    let seen = watching.seen();
-    (end, seen.iter().filter(|call| is_write(call)).count(), seen.len())
-}
-
-/// Tries a wreck with each disturbance in turn; names the first that leads elsewhere.
-async fn with_each<F: Fault>(
-    wreck: &Wreck,
-    dialect: Dialect,
-    range: impl Iterator<Item = usize>,
-    expected: &End,
-    fault: impl Fn(usize) -> F,
-) {
-    for n in range {
-        let end = disturbed(wreck, dialect, Arc::new(fault(n))).await;
-        assert_eq!(end, *expected, "{}, {} at {n}", wreck.name, dialect.as_str());
+async fn dies_between_any_two_writes(site: Site) {
+    let graph = site.graph.copy().await;
+    let copies = Arc::new(Copies::of(graph.place.memory()));
+    recover_under(&graph, copies.clone()).await.unwrap();
+    let expected = end(&graph, &site.name).await;
+    let copies = copies.take();
+    assert!(!copies.is_empty(), "a recovery writes");
+    for (n, (call, memory)) in copies.into_iter().enumerate() {
+        let (graph, when) = (graph.as_in(memory).await, format!("dead before write {n}, {call:?}"));
+        settle(&graph, &when).await;
+        site.ends_as(&graph, &expected, &when).await;
     }
 }
 
-async fn dies_after_any_write(wreck: &'static Wreck, dialect: Dialect) {
-    let (expected, writes, _) = undisturbed(wreck, dialect).await;
-    with_each(wreck, dialect, 0..writes, &expected, Dies::after_writes).await;
-}
-
-async fn loses_any_answer(wreck: &'static Wreck, dialect: Dialect) {
-    let (expected, writes, _) = undisturbed(wreck, dialect).await;
-    with_each(wreck, dialect, 1..=writes, &expected, LosesAnswer::to_write).await;
+/// The run itself gets through: it looks again where it cannot know.
+async fn loses_any_answer(site: Site) {
+    let expected = site.expected().await;
+    for n in 1.. {
+        let graph = site.graph.copy().await;
+        let loses = Arc::new(LosesAnswer::to_write(n));
+        let told = recover_under(&graph, loses.clone()).await.unwrap();
+        if !loses.happened() {
+            break;
+        }
+        let when = format!("the answer to write {n} got lost");
+        assert_eq!(told.exit(), Exit::Converged, "{}: {when}: {:#?}", site.wreck.name, told.report);
+        site.ends_as(&graph, &expected, &when).await;
+    }
 }
 
 /// The second recoverer runs from beginning to end just before one call of the first.
-async fn meets_another(wreck: &'static Wreck, dialect: Dialect) {
-    let (expected, _, calls) = undisturbed(wreck, dialect).await;
-    for n in 0..calls {
-        let graph = Arc::new(Graph::on_disk(dialect).await);
-        let operation = wreck.make(&graph).await;
-        let other = graph.clone();
-        let meanwhile = Meanwhile::before_call(n, async move {
-            other.recover().await;
-        });
-        let _ = graph.recoverer().under(Arc::new(meanwhile)).run().await;
-        settled(&graph).await;
-        assert_eq!(
-            end(&graph, &operation).await,
-            expected,
-            "{}, {} at call {n}",
-            wreck.name,
-            dialect.as_str()
-        );
+async fn meets_another_at_any_call(site: Site) {
+    let expected = site.expected().await;
+    for n in 0.. {
+        let graph = Arc::new(site.graph.copy().await);
+        let (other, when) = (graph.clone(), format!("another recoverer before call {n}"));
+        let event = {
+            let when = when.clone();
+            async move { settle(&other, &when).await }
+        };
+        let meanwhile = Arc::new(Meanwhile::before_telling_call(n, event));
+        let told = recover_under(&graph, meanwhile.clone()).await.unwrap();
+        if !meanwhile.happened() {
+            break;
+        }
+        assert!(told.exit() != Exit::Failed, "{}: {when}: {:#?}", site.wreck.name, told.report);
+        settle(&graph, &when).await;
+        site.ends_as(&graph, &expected, &when).await;
     }
 }
 
@@ -123,31 +112,28 @@ macro_rules! trials {
         mod $claim {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $wreck() {
-                let dialect = outrigger::repo::Dialect::$dialect;
-                super::super::$claim(crate::deaths::named(stringify!($wreck)), dialect).await;
+                let wreck = crate::wrecks::named(stringify!($wreck));
+                let site = crate::deaths::Site::of(wreck, outrigger::repo::Dialect::$dialect).await;
+                super::super::$claim(site).await;
             })*
         }
     };
 }
 
-fn named(name: &str) -> &'static Wreck {
-    wrecks::ALL.iter().find(|wreck| wreck.name == name).unwrap()
-}
-
 /// graph-v3 makes more writes: its history lies in datasets of its own.
 mod v3 {
-    trials!(dies_after_any_write on GraphV3:
+    trials!(dies_between_any_two_writes on GraphV3:
         complete_on_three_tables, complete_first_write_on_a_branch, indexes_half_built, merge_confirmed, schema_complete,
-        half_done, stale_undo, merge_unconfirmed, schema_half_done, already_undone, rolled_back_since, not_begun, orphan,
-        recovery_died_before_deleting);
+        half_done, half_done_on_a_branch, stale_undo, merge_unconfirmed, schema_half_done, already_undone,
+        already_published, rolled_back_since, not_begun, not_forked, orphan, younger_branch, recovery_died_before_deleting);
     trials!(loses_any_answer on GraphV3: complete, half_done, schema_half_done, merge_confirmed, not_begun);
-    trials!(meets_another on GraphV3: half_done);
+    trials!(meets_another_at_any_call on GraphV3: half_done);
 }
 
 mod v4 {
-    trials!(dies_after_any_write on GraphV4: complete_on_three_tables, half_done_on_a_branch, already_published, not_forked);
+    trials!(dies_between_any_two_writes on GraphV4: complete_on_three_tables, half_done_on_a_branch, already_published, not_forked);
     trials!(loses_any_answer on GraphV4:
         complete_first_write_on_a_branch, indexes_half_built, schema_complete, half_done, stale_undo, merge_unconfirmed,
         already_undone, already_published, rolled_back_since, not_forked, orphan);
-    trials!(meets_another on GraphV4: complete, schema_half_done, not_begun);
+    trials!(meets_another_at_any_call on GraphV4: complete, schema_half_done, not_begun);
 }

@@ -129,7 +129,7 @@ impl Recoverer<'_> {
 
     pub async fn open(&self) -> Result<Repository> {
         let place = &self.graph.place;
-        let store = Store::open(&place.uri, &place.settings, self.parts.clone()).await?;
+        let store = Store::open(&place.uri, &place.settings, place.with(self.parts.clone())).await?;
         Repository::open(store).await
     }
 

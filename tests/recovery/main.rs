@@ -12,6 +12,7 @@ mod bad_input;
 mod company;
 mod cost;
 mod deaths;
+mod ends;
 mod forward;
 mod harness;
 mod held;

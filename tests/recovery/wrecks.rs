@@ -70,6 +70,11 @@ wrecks! {
     unreadable => Hold,
 }
 
+/// The wreck of a name.
+pub fn named(name: &str) -> &'static Wreck {
+    ALL.iter().find(|wreck| wreck.name == name).unwrap_or_else(|| panic!("no wreck {name}"))
+}
+
 /// Tries a claim on each wreck in a graph of its own, two at a time; names every wreck for which it does not hold.
 pub async fn of_each<F>(dialect: Dialect, claim: fn(&'static Wreck, Graph, String) -> F)
 where

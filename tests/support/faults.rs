@@ -2,9 +2,11 @@
 
 use super::repos::Sleepless;
 use async_trait::async_trait;
+use object_store::memory::InMemory;
 use object_store::{Error, Result};
 use outrigger::store::{Call, Fault, Verb};
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// What a fault says.
@@ -123,6 +125,43 @@ pub fn is_write(call: &Call) -> bool {
     !matches!(call.verb, Verb::Get | Verb::Head | Verb::List)
 }
 
+/// Whether the answer to a call may depend on when it is made. Files of Lance datasets are written once, and read by names
+/// that were read before.
+pub fn is_telling(call: &Call) -> bool {
+    let written_once = ["/data/", "/_versions/", "/_transactions/", "/_deletions/", "/_indices/"];
+    call.verb != Verb::Get || !written_once.iter().any(|dir| call.path.as_ref().contains(dir))
+}
+
+/// Keeps a copy of the whole memory before each write: what a process that dies there leaves behind, whether the call before
+/// was answered or not.
+#[derive(Debug)]
+pub struct Copies {
+    memory: Arc<InMemory>,
+    taken: Mutex<Vec<(Call, InMemory)>>,
+}
+
+impl Copies {
+    /// Of this memory.
+    pub fn of(memory: &Arc<InMemory>) -> Self {
+        Self { memory: memory.clone(), taken: Mutex::default() }
+    }
+
+    /// All copies up to now, each with the write that it was taken before.
+    pub fn take(&self) -> Vec<(Call, InMemory)> {
+        std::mem::take(&mut self.taken.lock().unwrap())
+    }
+}
+
+#[async_trait]
+impl Fault for Copies {
+    async fn before(&self, call: &Call) -> Result<()> {
+        if is_write(call) {
+            self.taken.lock().unwrap().push((call.clone(), self.memory.fork()));
+        }
+        Ok(())
+    }
+}
+
 /// A process that dies: after its `lives`-th write nothing of it reaches the store any more.
 #[derive(Debug)]
 pub struct Dies {
@@ -220,6 +259,12 @@ impl Meanwhile {
     /// Before the `nth` call, counted from 0.
     pub fn before_call(nth: usize, event: impl Future<Output = ()> + Send + 'static) -> Self {
         Self::at(move |n, _| n == nth, event)
+    }
+
+    /// Before the `nth` call, counted from 0, whose answer may depend on when it is made.
+    pub fn before_telling_call(nth: usize, event: impl Future<Output = ()> + Send + 'static) -> Self {
+        let told = AtomicUsize::new(0);
+        Self::at(move |_, call| is_telling(call) && told.fetch_add(1, Ordering::Relaxed) == nth, event)
     }
 
     /// Whether the moment came.

@@ -1,6 +1,8 @@
 //! Stores to test on.
 
 use super::ministack;
+use object_store::ObjectStore;
+use object_store::memory::InMemory;
 use outrigger::store::{Credentials, Fault, Host, RepoUri, Store, StoreParts, StoreSettings};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -14,6 +16,7 @@ pub struct TestStore {
     /// The settings, to open it once more.
     pub settings: StoreSettings,
     dir: Option<tempfile::TempDir>,
+    memory: Option<Arc<InMemory>>,
 }
 
 impl std::ops::Deref for TestStore {
@@ -26,7 +29,13 @@ impl std::ops::Deref for TestStore {
 impl TestStore {
     /// Another store of the same place.
     pub fn of(store: Store, place: &Self) -> Self {
-        Self { store, uri: place.uri.clone(), settings: place.settings.clone(), dir: None }
+        let memory = place.memory.clone();
+        Self { store, uri: place.uri.clone(), settings: place.settings.clone(), dir: None, memory }
+    }
+
+    /// Everything that lies here, in memory.
+    pub fn memory(&self) -> &Arc<InMemory> {
+        self.memory.as_ref().expect("a repository in memory")
     }
 
     /// Whether it lies in a directory of this host.
@@ -41,7 +50,13 @@ impl TestStore {
 
     /// The same place through a new store with other parts.
     pub async fn reopen(&self, parts: StoreParts) -> Store {
-        Store::open(&self.uri, &self.settings, parts).await.unwrap()
+        Store::open(&self.uri, &self.settings, self.with(parts)).await.unwrap()
+    }
+
+    /// These parts over this place, for whoever opens it once more.
+    pub fn with(&self, parts: StoreParts) -> StoreParts {
+        let memory = self.memory.clone().map(|memory| memory as Arc<dyn ObjectStore>);
+        StoreParts { backend: memory.or(parts.backend), ..parts }
     }
 }
 
@@ -91,9 +106,18 @@ pub async fn on_disk_unflushed() -> TestStore {
     open(uri, settings, StoreParts::real(), Some(dir)).await
 }
 
-/// A store in memory.
+/// A store in memory, for one program.
 pub async fn in_memory(parts: StoreParts) -> TestStore {
     open(RepoUri::memory("graph"), StoreSettings::default(), parts, None).await
+}
+
+/// A store over what lies in memory, for any number of programs. A copy of the memory is another world under the same
+/// address, so also branches, which hold addresses, are at home in it.
+pub async fn over_memory(memory: Arc<InMemory>) -> TestStore {
+    let (uri, settings) = (RepoUri::memory("graph"), StoreSettings::default());
+    let parts = StoreParts { backend: Some(memory.clone()), ..StoreParts::real() };
+    let store = Store::open(&uri, &settings, parts).await.unwrap();
+    TestStore { store, uri, settings, dir: None, memory: Some(memory) }
 }
 
 /// A store in a new bucket of a real S3 server.
@@ -123,5 +147,5 @@ async fn open(
     dir: Option<tempfile::TempDir>,
 ) -> TestStore {
     let store = Store::open(&uri, &settings, parts).await.unwrap();
-    TestStore { store, uri, settings, dir }
+    TestStore { store, uri, settings, dir, memory: None }
 }

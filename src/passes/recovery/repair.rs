@@ -27,7 +27,7 @@ pub struct Proposal {
 #[derive(Debug, Clone)]
 enum Work {
     Drift(Box<Drift>, Choice),
-    Lock(BranchRef),
+    Lock(Option<BranchRef>),
     Branch(Branch),
     Record { table: TableKey, branch: Branch, pin: Version },
 }
@@ -71,10 +71,13 @@ fn propose(drift: Drift, choice: Choice) -> Proposal {
     Proposal { what, why, work: Work::Drift(Box::new(drift), choice) }
 }
 
-/// The write lock of a schema change that left no record.
+/// The write lock of a schema change that left no record, or the files of one.
 pub async fn lock(repo: &Repository) -> Result<Option<Proposal>> {
     let found = find_all(repo).await?;
-    let Some(lock) = found.lock().cloned() else { return Ok(None) };
+    let lock = found.lock().cloned();
+    if lock.is_none() && !repo.has_rest_of_schema_lock().await? {
+        return Ok(None);
+    }
     if !found.staged.is_empty() || found.intents.iter().any(is_schema) {
         return Err(Error::invalid(
             "a schema change left more than its lock: `outrigger once --exclusive` settles it, and takes the lock with it",
@@ -184,7 +187,7 @@ pub async fn carry_out(repo: &Repository, proposal: &Proposal, handles: &dyn Han
 async fn try_to_carry_out(repo: &Repository, proposal: &Proposal, handles: &dyn Handles) -> Result<Acted> {
     match &proposal.work {
         Work::Lock(lock) => {
-            repo.remove_schema_lock(lock, permit(handles).await?).await.map(|()| Acted::Settled)
+            repo.remove_schema_lock(lock.as_ref(), permit(handles).await?).await.map(|()| Acted::Settled)
         }
         Work::Branch(branch) => remove_branch(repo, branch, permit(handles).await?).await,
         Work::Record { table, branch, pin } => recreate_record(repo, (table, branch, *pin), handles).await,

@@ -6,7 +6,7 @@ use arrow::array::RecordBatch;
 use lance::Dataset;
 use outrigger::store::Key;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What a branch shows of a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +14,13 @@ pub struct Shown {
     pub version: u64,
     pub branch: Option<String>,
     pub row_count: u64,
+}
+
+impl Shown {
+    /// The Lance branch that it lies on.
+    pub fn line(&self) -> &str {
+        self.branch.as_deref().unwrap_or(super::MAIN)
+    }
 }
 
 /// A row of the audit.
@@ -72,8 +79,7 @@ impl Graph {
     /// Rows of a table as a branch shows them, each one line of text.
     pub async fn rows(&self, branch: &str, table: &str) -> Vec<String> {
         let shown = &self.shown(branch).await[table];
-        let on = shown.branch.as_deref().unwrap_or(super::MAIN);
-        self.rows_at(table, on, shown.version).await
+        self.rows_at(table, shown.line(), shown.version).await
     }
 
     /// Rows of a table at a version of one of its lineages.
@@ -84,8 +90,8 @@ impl Graph {
     /// Rows of every table as a branch shows them.
     pub async fn content(&self, branch: &str) -> BTreeMap<String, Vec<String>> {
         let mut content = BTreeMap::new();
-        for table in self.shown(branch).await.into_keys() {
-            let rows = self.rows(branch, &table).await;
+        for (table, shown) in self.shown(branch).await {
+            let rows = self.rows_at(&table, shown.line(), shown.version).await;
             content.insert(table, rows);
         }
         content
@@ -209,6 +215,25 @@ impl Graph {
     pub async fn controls(&self) -> Vec<String> {
         let listed = self.place.list(&Key::parse("__recovery").unwrap()).await.unwrap();
         listed.into_iter().map(|meta| meta.key.file_name().to_owned()).collect()
+    }
+
+    /// Branches that have a record, of a dataset.
+    pub async fn branches_of(&self, dataset: &str) -> Vec<String> {
+        let branches = self.open(dataset, super::MAIN).await.list_branches().await.unwrap();
+        let mut names: Vec<String> = branches.into_keys().collect();
+        names.sort();
+        names
+    }
+
+    /// Branches that have versions, whether they have a record or not, by the path of their files.
+    pub async fn trees(&self) -> BTreeSet<String> {
+        let mut trees = BTreeSet::new();
+        for dataset in self.place.list_dir(None).await.unwrap().prefixes {
+            let files = self.place.list(&dataset).await.unwrap();
+            let versions = files.iter().filter_map(|file| file.key.as_str().split_once("/_versions/"));
+            trees.extend(versions.map(|(tree, _)| tree.to_owned()).filter(|path| path.contains("/tree/")));
+        }
+        trees
     }
 
     /// Every object with its bytes; on a remote store with its tag.

@@ -23,6 +23,7 @@ use super::repos::{self, TestStore};
 use lance::Dataset;
 use lance::dataset::builder::DatasetBuilder;
 use lance::session::Session;
+use object_store::memory::InMemory;
 use outrigger::model::table_path::{branch_path, graph_table_path};
 use outrigger::model::{Branch, TableKey};
 use outrigger::repo::Dialect;
@@ -56,6 +57,21 @@ impl Graph {
     /// A fresh graph on disk: three tables at version 1, each with two rows.
     pub async fn on_disk(dialect: Dialect) -> Self {
         Self::in_place(repos::on_disk_unflushed().await, dialect).await
+    }
+
+    /// The same in memory.
+    pub async fn in_memory(dialect: Dialect) -> Self {
+        Self::in_place(repos::over_memory(Arc::default()).await, dialect).await
+    }
+
+    /// The same graph as it is now, in a memory of its own.
+    pub async fn copy(&self) -> Self {
+        self.as_in(self.place.memory().fork()).await
+    }
+
+    /// The graph as it is in another memory, which was copied from this one.
+    pub async fn as_in(&self, memory: InMemory) -> Self {
+        Self { place: repos::over_memory(Arc::new(memory)).await, dialect: self.dialect }
     }
 
     /// The same on a real S3 server.

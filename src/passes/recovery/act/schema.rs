@@ -30,7 +30,7 @@ pub(super) async fn conclude(
     for table in &work.remove_datasets {
         repo.remove_unregistered_dataset(table, permit(handles).await?).await?;
     }
-    if let (true, Some(lock)) = (work.unlock, lock) {
+    if work.unlock {
         repo.remove_schema_lock(lock, permit(handles).await?).await?;
     }
     Ok(())

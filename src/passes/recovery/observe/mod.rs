@@ -96,8 +96,7 @@ impl Found {
 
     /// The graph's write lock, if it is there.
     pub fn lock(&self) -> Option<&BranchRef> {
-        let lock = Branch::parse(Some(SCHEMA_LOCK)).expect("a constant name is a branch");
-        self.branches.get(&lock)
+        self.branches.get(&branches::schema_lock())
     }
 
     /// Whether the graph's write lock is there.
