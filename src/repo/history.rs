@@ -1,39 +1,35 @@
 //! The graph's own records of a recovery: the commit row and its actor (graph-v3), and the audit row.
 //!
-//! Lance appends never conflict, so "look whether it is there, then append" would write it twice under two recoverers. Here
-//! the append lands only on the version at which the look was made; on refusal the look is repeated. The ids come from the
-//! marker row, so every recoverer that finishes the same recovery writes the same rows.
+//! The ids come from the marker row, so every recoverer that finishes the same recovery writes the same rows, each exactly
+//! once (`ledger`).
 
 use super::Repository;
-use super::dataset::{Committed, Handle, commit_next, open};
+use super::dataset::{Handle, open};
+use super::ledger::{Ledger, Place};
 use super::rows::{COMMIT_COLUMNS, Cell, commit_rows, micros, one_row, text_column};
 use super::trouble::explain;
 use crate::error::{Error, Result};
 use crate::model::audit::RecoveryKind;
-use crate::model::manifest::{GraphCommit, head_of};
+use crate::model::manifest::GraphCommit;
 use crate::model::sidecar::WriterKind;
 use crate::model::table_path::branch_path;
 use crate::model::{Branch, OperationId, Timestamp, Version};
 use crate::store::Key;
 use arrow::array::RecordBatch;
-use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
+use arrow::datatypes::Schema;
 use futures::TryStreamExt;
 use lance::Dataset;
-use lance::dataset::{InsertBuilder, WriteMode, WriteParams};
-use lance_file::version::LanceFileVersion;
+use lance_table::format::Fragment;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// Dataset of commits (graph-v3), branched like the manifest.
 pub const COMMITS: &str = "_graph_commits.lance";
-const ACTORS: &str = "_graph_commit_actors.lance";
-const RECOVERIES: &str = "_graph_commit_recoveries.lance";
+pub(super) const ACTORS: &str = "_graph_commit_actors.lance";
+pub(super) const RECOVERIES: &str = "_graph_commit_recoveries.lance";
 
 /// Who is recorded as the author of a recovery's commit; readers know the name.
 pub const RECOVERY_ACTOR: &str = "omnigraph:recovery";
-
-/// Looks before an append gives up against concurrent appenders.
-const ATTEMPTS: usize = 8;
 
 /// An audit row.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -136,74 +132,15 @@ impl Repository {
         Ok(ids.into_iter().zip(actors).filter_map(|(id, actor)| id.zip(actor)).collect())
     }
 
-    async fn history_dataset(&self, name: &str, branch: &Branch) -> Result<Option<Handle>> {
+    pub(super) async fn history_dataset(&self, name: &str, branch: &Branch) -> Result<Option<Handle>> {
         let key = Key::parse(&branch_path(name, branch)).map_err(|bad| Error::internal(bad.to_string()))?;
         open(&self.store, &self.fresh_session(), &key, None).await
-    }
-
-    /// Looks for the record, and appends it on exactly the version that was looked at.
-    ///
-    /// *Dies before*: the next finisher appends. *Dies after, or the answer is lost*: the next look finds the row. *Two
-    /// finishers*: one append lands, the other looks again and finds it.
-    async fn append_once(&self, record: Record<'_>, operation: &str) -> Result<()> {
-        let (name, branch) = record.place();
-        let mut lost = None;
-        for _ in 0..ATTEMPTS {
-            let dataset = match self.history_dataset(name, &branch).await? {
-                Some(dataset) => dataset,
-                None => self.create_history(name, &branch).await?,
-            };
-            let Some(batch) = record.row_if_missing(&dataset).await? else { return Ok(()) };
-            let params =
-                WriteParams { mode: WriteMode::Append, skip_auto_cleanup: true, ..Default::default() };
-            let insert = InsertBuilder::new(Arc::new((*dataset).clone())).with_params(&params);
-            let staged = insert
-                .execute_uncommitted(vec![batch])
-                .await
-                .map_err(|error| explain(error, format_args!("cannot write to {name}")))?;
-            match commit_next(&dataset, staged, operation).await? {
-                Committed::Yes(_) => return Ok(()),
-                Committed::Conflict(error) | Committed::Unknown(error) => lost = Some(error),
-            }
-        }
-        Err(lost.unwrap_or_else(|| Error::internal("no attempt was made")))
-    }
-
-    /// Creates an empty dataset on the main line; losing the race to another creator is fine.
-    async fn create_history(&self, name: &str, branch: &Branch) -> Result<Handle> {
-        let schema = match (name, branch.is_main()) {
-            (RECOVERIES, true) => recoveries_schema(),
-            (ACTORS, true) => actors_schema(),
-            _ => {
-                return Err(Error::missing(format!(
-                    "{name} has no branch {branch}; see `outrigger repair branch`"
-                )));
-            }
-        };
-        let key = Key::parse(name).map_err(|bad| Error::internal(bad.to_string()))?;
-        let params = WriteParams {
-            mode: WriteMode::Create,
-            enable_stable_row_ids: true,
-            data_storage_version: Some(LanceFileVersion::V2_2),
-            auto_cleanup: None,
-            skip_auto_cleanup: true,
-            session: Some(self.store.session()),
-            ..Default::default()
-        };
-        let uri = self.store.uri().dataset(&key);
-        let empty = RecordBatch::new_empty(Arc::new(schema));
-        let made = InsertBuilder::new(uri.as_str()).with_params(&params).execute(vec![empty]).await;
-        let found = self.history_dataset(name, branch).await?;
-        found.ok_or_else(|| match made {
-            Ok(_) => Error::moved(format!("{name} was removed as soon as it was created")),
-            Err(error) => explain(error, format_args!("cannot create {name}")),
-        })
     }
 }
 
 /// A row to be appended exactly once.
 #[derive(Clone, Copy)]
-enum Record<'a> {
+pub(super) enum Record<'a> {
     Commit(&'a CommitRecord<'a>),
     Actor(&'a CommitRecord<'a>),
     Audit(&'a Audit<'a>),
@@ -211,7 +148,7 @@ enum Record<'a> {
 
 impl Record<'_> {
     /// Its dataset and branch. Actors and audit rows always lie on the main line.
-    fn place(self) -> (&'static str, Branch) {
+    pub(super) fn place(self) -> Place {
         match self {
             Self::Commit(commit) => (COMMITS, commit.branch.clone()),
             Self::Actor(_) => (ACTORS, Branch::main()),
@@ -220,28 +157,18 @@ impl Record<'_> {
     }
 
     /// The row, unless it is there.
-    async fn row_if_missing(self, dataset: &Dataset) -> Result<Option<RecordBatch>> {
-        let schema = Arc::new(Schema::from(dataset.schema()));
+    pub(super) fn row_if_missing(self, ledger: &Ledger) -> Result<Option<RecordBatch>> {
+        let schema = Arc::new(Schema::from(ledger.schema()));
+        let row = |id: &str, cells: &[(&str, Cell)]| {
+            (!ledger.holds(id)).then(|| one_row(schema, cells)).transpose()
+        };
         match self {
             Self::Commit(commit) => {
-                let known = commits_in(dataset).await?;
-                let parent = head_of(&known).map(|head| head.id.clone());
-                let there = known.iter().any(|row| row.id == commit.id);
-                (!there).then(|| one_row(schema, &commit.cells(parent))).transpose()
+                let parent = ledger.head().map(str::to_owned);
+                row(commit.id, &commit.cells(parent))
             }
-            Self::Actor(commit) => {
-                let there = column(dataset, "graph_commit_id")
-                    .await?
-                    .iter()
-                    .any(|id| id.as_deref() == Some(commit.id));
-                (!there).then(|| one_row(schema, &commit.actor_cells())).transpose()
-            }
-            Self::Audit(audit) => {
-                let operation = audit.operation.as_str();
-                let there =
-                    column(dataset, "operation_id").await?.iter().any(|id| id.as_deref() == Some(operation));
-                (!there).then(|| one_row(schema, &audit.cells())).transpose()
-            }
+            Self::Actor(commit) => row(commit.id, &commit.actor_cells()),
+            Self::Audit(audit) => row(audit.operation.as_str(), &audit.cells()),
         }
     }
 }
@@ -314,10 +241,21 @@ fn audit_rows_in(batch: &RecordBatch) -> Result<Vec<AuditRow>> {
 }
 
 async fn batches(dataset: &Dataset, columns: Option<&[&str]>) -> Result<Vec<RecordBatch>> {
+    batches_of(dataset, columns, None).await
+}
+
+pub(super) async fn batches_of(
+    dataset: &Dataset,
+    columns: Option<&[&str]>,
+    fragments: Option<Vec<Fragment>>,
+) -> Result<Vec<RecordBatch>> {
     let failed = |error| explain(error, format_args!("cannot read {}", dataset.uri()));
     let mut scan = dataset.scan();
     if let Some(columns) = columns {
         scan.project(columns).map_err(failed)?;
+    }
+    if let Some(fragments) = fragments {
+        scan.with_fragments(fragments);
     }
     scan.try_into_stream().await.map_err(failed)?.try_collect().await.map_err(failed)
 }
@@ -336,26 +274,4 @@ async fn column(dataset: &Dataset, name: &str) -> Result<Vec<Option<String>>> {
         values.extend(text_column(&batch, name)?);
     }
     Ok(values)
-}
-
-fn time_field() -> Field {
-    Field::new("created_at", DataType::Timestamp(TimeUnit::Microsecond, None), false)
-}
-
-fn recoveries_schema() -> Schema {
-    let text = |name: &str, nullable| Field::new(name, DataType::Utf8, nullable);
-    Schema::new(vec![
-        text("graph_commit_id", false),
-        text("recovery_kind", false),
-        text("recovery_for_actor", true),
-        text("operation_id", false),
-        text("sidecar_writer_kind", false),
-        text("per_table_outcomes_json", false),
-        time_field(),
-    ])
-}
-
-fn actors_schema() -> Schema {
-    let text = |name: &str| Field::new(name, DataType::Utf8, false);
-    Schema::new(vec![text("graph_commit_id"), text("actor_id"), time_field()])
 }

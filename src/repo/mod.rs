@@ -8,9 +8,11 @@
 //! | [`tables`] | a table's lineage: head, transactions, content; fenced restore |
 //! | [`publish`] | the compare-and-swap of the manifest |
 //! | `upsert` | rows merged into the manifest, without reading it |
-//! | [`history`] | commit, actor and audit rows, appended exactly once |
+//! | [`history`], `ledger` | commit, actor and audit rows, appended exactly once |
 //! | [`refs`] | tags, and the record of a fork that lost it |
 //! | `surgery` | removals under a window |
+//! | `growth` | what a dataset has gained since it was last read |
+//! | `places`, `slots` | where replaceable rows lie; one user at a time |
 //! | `dataset`, `fenced` | opening a dataset, committing exactly the next version |
 //!
 //! Lance's mutating calls are made here only. Every commit is fenced: it lands on the version that follows the one that
@@ -20,10 +22,14 @@ pub mod branches;
 pub mod dataset;
 pub mod dialect;
 mod fenced;
+mod growth;
 pub mod history;
+mod ledger;
+mod places;
 pub mod publish;
 pub mod refs;
 mod rows;
+mod slots;
 pub mod snapshot;
 mod surgery;
 pub mod tables;
@@ -37,6 +43,7 @@ pub use dataset::Made;
 pub use dialect::{Dialect, Recognised};
 use lance::session::Session;
 pub use publish::Published;
+use slots::Slots;
 pub use snapshot::Snapshot;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -50,6 +57,9 @@ pub struct Repository {
     store: Store,
     recognised: Recognised,
     snapshots: Arc<Mutex<HashMap<Branch, Snapshot>>>,
+    /// Publishes of ours on one branch queue, so that they do not race each other.
+    turns: Slots<Branch, ()>,
+    ledgers: Slots<ledger::Place, Option<ledger::Ledger>>,
 }
 
 impl Repository {
@@ -60,9 +70,14 @@ impl Repository {
     pub async fn open(store: Store) -> Result<Self> {
         let main = Snapshot::read(&store, &store.session(), &Branch::main()).await?;
         let Some(main) = main else { return Self::open_without_manifest(store).await };
-        let recognised = main.recognised;
-        let snapshots = HashMap::from([(Branch::main(), main)]);
-        Ok(Self { store, recognised, snapshots: Arc::new(Mutex::new(snapshots)) })
+        let repo = Self::new(store, main.recognised);
+        repo.remembered().insert(Branch::main(), main);
+        Ok(repo)
+    }
+
+    fn new(store: Store, recognised: Recognised) -> Self {
+        let (turns, ledgers) = (Slots::default(), Slots::default());
+        Self { store, recognised, snapshots: Arc::default(), turns, ledgers }
     }
 
     async fn open_without_manifest(store: Store) -> Result<Self> {
@@ -70,7 +85,7 @@ impl Repository {
         let dataset = |key: &&Key| key.file_name().ends_with(".lance");
         if root.prefixes.iter().any(|key| dataset(&key)) {
             let recognised = Recognised { dialect: Dialect::Directory, stamp: 0, writable: false };
-            return Ok(Self { store, recognised, snapshots: Arc::default() });
+            return Ok(Self::new(store, recognised));
         }
         let at = store.uri().to_string();
         if root.prefixes.is_empty() && root.objects.is_empty() {
@@ -110,15 +125,32 @@ impl Repository {
     /// The newest snapshot of a branch; `None` if the branch is not there. Reads only what is new since the last call.
     pub async fn snapshot(&self, branch: &Branch) -> Result<Option<Snapshot>> {
         let known = self.remembered().get(branch).cloned();
+        let looked_at = known.as_ref().map(|known| known.version);
         let fresh = match known {
             Some(known) => known.refreshed(&self.store, &self.store.session()).await?,
             None => Snapshot::read(&self.store, &self.store.session(), branch).await?,
         };
-        match &fresh {
-            Some(fresh) => self.remembered().insert(branch.clone(), fresh.clone()),
-            None => self.remembered().remove(branch),
-        };
+        self.remember(branch, looked_at, fresh.as_ref());
         Ok(fresh)
+    }
+
+    /// Keeps what a look at a branch found, unless another one that ended meanwhile found more.
+    fn remember(&self, branch: &Branch, looked_at: Option<Version>, fresh: Option<&Snapshot>) {
+        let mut remembered = self.remembered();
+        let Some(fresh) = fresh else {
+            remembered.remove(branch);
+            return;
+        };
+        let known = remembered.get(branch).map(|known| known.version);
+        if known == looked_at || known <= Some(fresh.version) {
+            remembered.insert(branch.clone(), fresh.clone());
+        }
+    }
+
+    /// The newest of this snapshot and what is remembered of its branch.
+    fn newest_known(&self, base: &Snapshot) -> Snapshot {
+        let known = self.remembered().get(&base.branch).cloned();
+        known.filter(|known| known.version > base.version).unwrap_or_else(|| base.clone())
     }
 
     /// Whether somebody has published on main since its last snapshot: one request.

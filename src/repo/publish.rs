@@ -2,7 +2,8 @@
 //!
 //! Rows are merged by `object_id` (`upsert`), and the commit is fenced to the version after the one that was judged:
 //! nobody can have published between our look and our write. So all expectations hold at the moment of the commit, also
-//! where the format's own row-level check would let two publishes with different rows both land.
+//! where the format's own row-level check would let two publishes with different rows both land. Publishes of one
+//! [`Repository`] on one branch queue: only with other processes do they race.
 
 use super::Repository;
 use super::dataset::{Committed, Made, commit_next};
@@ -26,13 +27,14 @@ pub enum Published {
 const ATTEMPTS: usize = 6;
 
 impl Repository {
-    /// Publishes on the newest state, repeating the look and the checks after each lost race.
+    /// Publishes on the newest state that is known, repeating the look and the checks after each lost race.
     ///
     /// An `Err` of kind [`Kind::Unknown`] means: it may be there, look for the marker before anything else. *Dies before
     /// the commit*: unnamed files. *Dies after it*: the marker is there and tells what is left. *Answer lost*: Lance reads
     /// the version back; if even that fails, the next look finds the marker.
     pub async fn publish(&self, base: &Snapshot, publish: &Publish, operation: &str) -> Result<Published> {
-        let mut base = base.clone();
+        let _turn = self.turns.take(base.branch.clone()).await;
+        let mut base = self.newest_known(base);
         let mut contention = None;
         for _ in 0..ATTEMPTS {
             match self.publish_once(&base, publish, operation).await? {
@@ -53,6 +55,13 @@ impl Repository {
         publish: &Publish,
         operation: &str,
     ) -> Result<Published> {
+        let _turn = self.turns.take(base.branch.clone()).await;
+        if self.newest_known(base).version > base.version {
+            return Ok(Published::Contended(Error::moved(format!(
+                "branch {} was published to",
+                base.branch
+            ))));
+        }
         match self.publish_once(base, publish, operation).await? {
             Once::Ended(published) => Ok(published),
             Once::Lost(error) => Ok(Published::Contended(error)),
@@ -68,7 +77,13 @@ impl Repository {
         };
         let upsert = upsert::stage(base, &rows).await?;
         match commit_next(base.dataset(), upsert, operation).await? {
-            Committed::Yes(made) => Ok(Once::Ended(Published::Committed(made.made(&self.store)))),
+            Committed::Yes(dataset) => {
+                let made = dataset.made(&self.store);
+                if let Some(published) = base.with_published(*dataset, rows) {
+                    self.remember(&base.branch, Some(base.version), Some(&published));
+                }
+                Ok(Once::Ended(Published::Committed(made)))
+            }
             Committed::Conflict(error) => Ok(Once::Lost(error)),
             Committed::Unknown(error) => {
                 Err(Error::new(Kind::Unknown, "the publish may have happened").caused_by(error))

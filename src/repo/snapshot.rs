@@ -5,18 +5,19 @@
 
 use super::dataset::{Handle, open, version_of};
 use super::dialect::{ManifestLook, Recognised, recognise};
+use super::growth::{self, Growth};
+use super::places::{self, Places};
 use super::rows::{MANIFEST_COLUMNS, manifest_rows, row_addresses};
 use super::trouble::explain;
 use crate::error::{Error, Result};
-use crate::model::manifest::{ManifestRow, ManifestState};
+use crate::model::manifest::{BrokenRow, ManifestRow, ManifestState};
 use crate::model::table_path::branch_path;
-use crate::model::{Branch, TableKey, Version};
+use crate::model::{Branch, Version};
 use crate::store::{Key, Store};
 use futures::TryStreamExt;
 use lance::Dataset;
 use lance::session::Session;
 use lance_table::format::Fragment;
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// Root-relative path of the manifest dataset.
@@ -30,42 +31,11 @@ pub struct Snapshot {
     /// Version of `__manifest` on that branch.
     pub version: Version,
     /// What its rows say.
-    pub state: ManifestState,
+    pub state: Arc<ManifestState>,
     /// The branch's own format.
     pub recognised: Recognised,
     dataset: Handle,
-    addresses: Addresses,
-}
-
-/// Where the rows lie that a publish may replace, by `object_id`: registrations, heads of the history, and the shown version
-/// of each table, which may be handed over to another branch. All other rows are only ever added.
-type Addresses = HashMap<String, Placed>;
-
-/// A row's address and, if it is a version of a table, which.
-#[derive(Debug, Clone)]
-struct Placed {
-    address: u64,
-    version: Option<(String, u64)>,
-}
-
-impl Placed {
-    /// `None` for a row of a kind that is never replaced.
-    fn of(row: &ManifestRow, address: u64) -> Option<(String, Self)> {
-        let version = match row.object_type.as_str() {
-            "table" | "graph_head" => None,
-            "table_version" => Some((row.table_key.clone(), row.table_version?)),
-            _ => return None,
-        };
-        Some((row.object_id.clone(), Self { address, version }))
-    }
-
-    fn may_be_replaced(&self, state: &ManifestState) -> bool {
-        let is_shown = |(table, version): &(String, u64)| {
-            let entry = TableKey::parse(table).ok().and_then(|table| state.entry(&table).cloned());
-            entry.is_some_and(|entry| entry.version.0 == *version)
-        };
-        self.version.as_ref().is_none_or(is_shown)
-    }
+    places: Places,
 }
 
 impl Snapshot {
@@ -90,51 +60,80 @@ impl Snapshot {
             Some((_, known)) => known,
             None => look_at(&dataset)?,
         };
-        let (mut state, mut addresses) = (ManifestState::default(), Addresses::new());
-        if recognised.dialect != super::Dialect::Directory {
-            absorb(&mut state, &mut addresses, &dataset, dataset.fragments().to_vec(), branch).await?;
-        }
         let version = version_of(&dataset);
-        Ok(Some(Self { branch: branch.clone(), version, state, recognised, dataset, addresses }))
+        let fragments = dataset.fragments().to_vec();
+        let is_graph = recognised.dialect != super::Dialect::Directory;
+        let (state, places) = (Arc::default(), Places::default());
+        let mut read = Self { branch: branch.clone(), version, state, recognised, dataset, places };
+        if is_graph {
+            read.absorb(fragments).await?;
+        }
+        Ok(Some(read))
     }
 
-    /// The newest version, reading only what is new. A snapshot of a version that no longer follows this one (its branch
+    /// The newest version, reading only what is new. What is not this one with something added (compacted, or a branch that
     /// was created anew) is read whole.
-    pub(super) async fn refreshed(&self, store: &Store, session: &Arc<Session>) -> Result<Option<Self>> {
-        let mut dataset = self.dataset.clone();
-        match dataset.checkout_latest().await {
-            Ok(()) => {}
-            Err(error) if super::trouble::kind_of(&error) == crate::Kind::Missing => return Ok(None),
-            Err(error) => {
-                return Err(explain(error, format_args!("cannot look at {MANIFEST} of {}", self.branch)));
+    pub(super) async fn refreshed(self, store: &Store, session: &Arc<Session>) -> Result<Option<Self>> {
+        match growth::since(&self.dataset, |fragment| self.places.may_vanish(fragment)).await? {
+            Growth::Gone => Ok(None),
+            Growth::Same => Ok(Some(self)),
+            Growth::Other => Self::read(store, session, &self.branch).await,
+            Growth::More(dataset, added) => {
+                let (version, recognised) = (version_of(&dataset), look_at(&dataset)?);
+                let mut fresh = Self { version, recognised, dataset, ..self };
+                fresh.absorb(added).await?;
+                Ok(Some(fresh))
             }
         }
-        if dataset.manifest().timestamp_nanos == self.dataset.manifest().timestamp_nanos
-            && version_of(&dataset) == self.version
-        {
-            return Ok(Some(self.clone()));
+    }
+
+    /// The version that a publish of ours made of this one, which need not be read: its rows are known. `None` if they do
+    /// not lie as we expect; then it is read like any other.
+    pub(super) fn with_published(&self, dataset: Handle, rows: Vec<ManifestRow>) -> Option<Self> {
+        let may_vanish = |fragment: &Fragment| self.places.may_vanish(fragment);
+        let added = growth::added(self.dataset.fragments(), dataset.fragments(), may_vanish)?;
+        let [written] = &added[..] else { return None };
+        if written.num_rows() != Some(rows.len()) {
+            return None;
         }
-        if version_of(&dataset) <= self.version {
-            return Self::read(store, session, &self.branch).await;
+        let addresses = (0..rows.len()).map(|offset| places::address(written.id, offset)).collect();
+        let mut fresh = Self { version: version_of(&dataset), dataset, ..self.clone() };
+        fresh.take(rows, addresses).ok()?;
+        fresh.checked().ok()?;
+        Some(fresh)
+    }
+
+    async fn absorb(&mut self, fragments: Vec<Fragment>) -> Result<()> {
+        if !fragments.is_empty() {
+            let (dataset, branch) = (self.dataset.clone(), self.branch.clone());
+            let failed = |error| explain(error, format_args!("cannot read {MANIFEST} of {branch}"));
+            let mut scan = dataset.scan();
+            scan.with_fragments(fragments).with_row_address().project(&MANIFEST_COLUMNS).map_err(failed)?;
+            let mut batches = scan.try_into_stream().await.map_err(failed)?;
+            while let Some(batch) = batches.try_next().await.map_err(failed)? {
+                self.take(manifest_rows(&batch)?, row_addresses(&batch)?)?;
+            }
         }
-        let recognised = look_at(&dataset)?;
-        let known: HashSet<_> = self.dataset.fragments().iter().map(identity).collect();
-        let new = dataset
-            .fragments()
-            .iter()
-            .filter(|fragment| !known.contains(&identity(fragment)))
-            .cloned()
-            .collect();
-        let (mut state, mut addresses) = (self.state.clone(), self.addresses.clone());
-        absorb(&mut state, &mut addresses, &dataset, new, &self.branch).await?;
-        Ok(Some(Self {
-            version: version_of(&dataset),
-            state,
-            recognised,
-            dataset,
-            addresses,
-            branch: self.branch.clone(),
-        }))
+        self.checked()
+    }
+
+    fn take(&mut self, rows: Vec<ManifestRow>, addresses: Vec<u64>) -> Result<()> {
+        rows.iter().zip(addresses).for_each(|(row, address)| self.places.note(row, address));
+        let taken = Arc::make_mut(&mut self.state).absorb(rows);
+        taken.map_err(|error| self.broken(&error))
+    }
+
+    fn checked(&mut self) -> Result<()> {
+        self.state.check().map_err(|error| self.broken(&error))?;
+        self.places.forget(&self.state);
+        Ok(())
+    }
+
+    fn broken(&self, error: &BrokenRow) -> Error {
+        let branch = &self.branch;
+        Error::corrupt(format!(
+            "branch {branch}: {error}; nothing on this branch is judged until a person mends it"
+        ))
     }
 
     /// The handle, shown to the publisher.
@@ -153,7 +152,7 @@ impl Snapshot {
 
     /// Where a row lies that a publish would replace; `None` if there is none.
     pub(super) fn address_of(&self, object_id: &str) -> Option<u64> {
-        self.addresses.get(object_id).map(|placed| placed.address)
+        self.places.of(object_id)
     }
 
     /// Refuses to write unless the branch's own stamp is one that we write.
@@ -169,43 +168,8 @@ impl Snapshot {
     }
 }
 
-/// Rows never change inside a data file, so a fragment that holds the same files holds the same rows; deletions only hide
-/// rows that a newer fragment holds in a newer form.
-fn identity(fragment: &Fragment) -> (u64, Vec<String>) {
-    (fragment.id, fragment.files.iter().map(|file| file.path.clone()).collect())
-}
-
 fn look_at(dataset: &Dataset) -> Result<Recognised> {
     let schema = dataset.schema();
     let columns = schema.fields.iter().map(|field| field.name.as_str()).collect();
     recognise(&ManifestLook { columns, metadata: &schema.metadata })
-}
-
-async fn absorb(
-    state: &mut ManifestState,
-    addresses: &mut Addresses,
-    dataset: &Dataset,
-    fragments: Vec<Fragment>,
-    branch: &Branch,
-) -> Result<()> {
-    let broken = |error: crate::model::manifest::BrokenRow| {
-        Error::corrupt(format!(
-            "branch {branch}: {error}; nothing on this branch is judged until a person mends it"
-        ))
-    };
-    if !fragments.is_empty() {
-        let failed = |error| explain(error, format_args!("cannot read {MANIFEST} of {branch}"));
-        let mut scan = dataset.scan();
-        scan.with_fragments(fragments).with_row_address().project(&MANIFEST_COLUMNS).map_err(failed)?;
-        let mut batches = scan.try_into_stream().await.map_err(failed)?;
-        while let Some(batch) = batches.try_next().await.map_err(failed)? {
-            let rows = manifest_rows(&batch)?;
-            let placed = rows.iter().zip(row_addresses(&batch)?);
-            addresses.extend(placed.filter_map(|(row, address)| Placed::of(row, address)));
-            state.absorb(rows).map_err(broken)?;
-        }
-    }
-    state.check().map_err(broken)?;
-    addresses.retain(|_, placed| placed.may_be_replaced(state));
-    Ok(())
 }

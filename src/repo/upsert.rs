@@ -20,12 +20,13 @@ use std::sync::Arc;
 
 /// Writes the rows' files and returns the transaction that shows them. *Dies before the commit*: unnamed files.
 pub(super) async fn stage(base: &Snapshot, rows: &[ManifestRow]) -> Result<Transaction> {
-    let (updated_fragments, removed_fragment_ids) = without_replaced(base, rows).await?;
+    let (replaced, new_fragments) = futures::try_join!(without_replaced(base, rows), written(base, rows))?;
+    let (updated_fragments, removed_fragment_ids) = replaced;
     let schema = base.dataset().schema();
     let operation = Operation::Update {
         removed_fragment_ids,
         updated_fragments,
-        new_fragments: written(base, rows).await?,
+        new_fragments,
         fields_modified: Vec::new(),
         compacted_sstables: Vec::new(),
         // Whole rows are rewritten, so an index over any field must not claim the new fragments.

@@ -19,6 +19,7 @@ mod held;
 mod maintenance;
 mod merge;
 mod plan;
+mod remembered;
 mod repairs;
 mod schema;
 mod settled;

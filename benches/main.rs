@@ -1,0 +1,4 @@
+//! What recovery costs.
+fn main() {
+    println!("{}", outrigger::store::Requests::default().total());
+}
