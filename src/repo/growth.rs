@@ -16,7 +16,7 @@ pub(super) enum Growth {
     /// The version that was read is the newest.
     Same,
     /// The newest version holds all that was read, and the rows of these fragments.
-    More(Handle, Vec<Fragment>),
+    More(Box<Handle>, Vec<Fragment>),
     /// It is not what was read with something added: compacted, or a branch of the same name that was created anew.
     Other,
 }
@@ -39,7 +39,7 @@ pub(super) async fn since(known: &Handle, may_vanish: impl Fn(&Fragment) -> bool
         return Ok(Growth::Other);
     }
     let added = added(known.fragments(), now.fragments(), may_vanish);
-    Ok(added.map_or(Growth::Other, |added| Growth::More(now, added)))
+    Ok(added.map_or(Growth::Other, |added| Growth::More(Box::new(now), added)))
 }
 
 /// The fragments of `now` that `then` does not have; `None` if one of `then` is gone that should not be.

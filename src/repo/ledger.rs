@@ -125,7 +125,7 @@ impl Repository {
             match growth::since(&known.dataset, |_| false).await? {
                 Growth::Same => return Ok(known),
                 Growth::More(dataset, added) => {
-                    known.dataset = dataset;
+                    known.dataset = *dataset;
                     known.read(added).await?;
                     return Ok(known);
                 }

@@ -80,7 +80,7 @@ impl Snapshot {
             Growth::Other => Self::read(store, session, &self.branch).await,
             Growth::More(dataset, added) => {
                 let (version, recognised) = (version_of(&dataset), look_at(&dataset)?);
-                let mut fresh = Self { version, recognised, dataset, ..self };
+                let mut fresh = Self { version, recognised, dataset: *dataset, ..self };
                 fresh.absorb(added).await?;
                 Ok(Some(fresh))
             }
