@@ -1,4 +1,72 @@
-//! What recovery costs.
+//! What recovery and watching cost, on an optimised build: `make bench`, or one of them by name:
+//! `cargo bench -- stranded`. Prints a table, and with `--json FILE` writes the same as JSON.
+//!
+//! | room | asks |
+//! |---|---|
+//! | `forward` | what does it take to finish one commit of three tables? |
+//! | `growth` | does a look cost more on a graph with a long history? |
+//! | `stranded` | how fast are many stranded commits finished, if each request takes its time? |
+//! | `idle` | how much memory do idle repositories take? |
+#![allow(clippy::disallowed_macros, reason = "a benchmark speaks to people")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a benchmark looks at the real clock and starts real processes"
+)]
+
+mod forward;
+mod growth;
+#[allow(dead_code, reason = "the tests of recovery use the rest")]
+#[path = "../tests/recovery/harness.rs"]
+mod harness;
+mod idle;
+mod report;
+mod stranded;
+#[path = "../tests/support/mod.rs"]
+mod support;
+
+use report::Row;
+use std::path::PathBuf;
+
 fn main() {
-    println!("{}", outrigger::store::Requests::default().total());
+    let (names, json) = arguments();
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let wanted = |name: &str| names.is_empty() || names.iter().any(|wanted| wanted == name);
+    let mut rows = Vec::new();
+    if wanted("forward") {
+        rows.extend(told(runtime.block_on(forward::rows())));
+    }
+    if wanted("growth") {
+        rows.extend(told(runtime.block_on(growth::rows())));
+    }
+    if wanted("stranded") {
+        rows.extend(told(runtime.block_on(stranded::rows())));
+    }
+    if wanted("idle") {
+        rows.extend(told(runtime.block_on(idle::rows())));
+    }
+    if let Some(path) = json {
+        let text = serde_json::to_string_pretty(&rows).expect("JSON");
+        std::fs::write(&path, text + "\n").unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    }
+    let missed: Vec<_> = rows.iter().filter(|row| row.misses()).map(|row| row.what.as_str()).collect();
+    assert!(missed.is_empty(), "targets missed: {missed:?}");
+}
+
+fn told(rows: Vec<Row>) -> Vec<Row> {
+    report::print(&rows);
+    rows
+}
+
+/// Names of benches, and where to write JSON. Cargo itself adds `--bench`.
+fn arguments() -> (Vec<String>, Option<PathBuf>) {
+    let (mut names, mut json) = (Vec::new(), None);
+    let mut words = std::env::args().skip(1);
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--bench" => {}
+            "--json" => json = Some(PathBuf::from(words.next().expect("--json FILE"))),
+            _ => names.push(word),
+        }
+    }
+    (names, json)
 }

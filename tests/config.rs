@@ -224,7 +224,8 @@ fn a_file_that_is_no_toml_is_refused_by_line_without_quoting_it() {
 
 #[test]
 fn repositories_must_be_there_and_differ() {
-    assert_eq!(faults("", &[]), ["repositories: there is none: add [[repositories]] with a name and a uri"]);
+    let none = "repositories: there is none: add [[repositories]] with a name and a uri to the file that --config names";
+    assert_eq!(faults("", &[]), [none]);
     let nameless = "[[repositories]]\nuri = \"/x\"\n";
     assert_eq!(
         faults(nameless, &[]),

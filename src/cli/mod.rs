@@ -27,9 +27,10 @@ use std::time::Duration;
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
-    /// Log level on standard error: error, warn, info, debug or trace.
-    #[arg(long, global = true, default_value = "warn", value_name = "LEVEL")]
-    log: String,
+    /// Log level on standard error: error, warn, info, debug or trace. Without it: warn; of `run`: what its configuration
+    /// says.
+    #[arg(long, global = true, value_name = "LEVEL")]
+    log: Option<String>,
 }
 
 const AFTER_HELP: &str = "\
@@ -37,8 +38,8 @@ Exit codes, the worst wins:
   78  refused: a format that is not written, or a wrong setting
    1  the store or this program failed
   11  something is held for a person
-  12  plan only: work is due now
-  10  something waits for its grace or for a window
+  12  plan, status: work is due now, `outrigger once` does it
+  10  something waits: for its grace, a window, a lock, or another daemon's turn
    0  converged
    2  wrong usage
 
@@ -109,9 +110,9 @@ fn duration(text: &str) -> std::result::Result<Duration, String> {
 /// Parses the command line, runs the command, prints what went wrong, and gives the exit code.
 pub async fn main() -> u8 {
     let cli = Cli::parse();
-    // The daemon logs as its configuration says.
+    // The daemon starts its log by its configuration.
     if !matches!(cli.command, Command::Run(_))
-        && let Err(error) = start_logging(&cli.log)
+        && let Err(error) = start_logging(cli.log.as_deref().unwrap_or("warn"))
     {
         return failed(&error);
     }
@@ -126,7 +127,7 @@ pub async fn main() -> u8 {
         Command::Demo(args) => Box::pin(demo::run(args)),
         Command::CheckConfig(args) => Box::pin(check_config::run(args)),
         Command::Health(args) => Box::pin(health::run(args)),
-        Command::Run(args) => Box::pin(run::run(args)),
+        Command::Run(args) => Box::pin(run::run(args, cli.log)),
         Command::Window(action) => Box::pin(window::run(action)),
     };
     match command.await {

@@ -15,9 +15,9 @@ pub(super) fn json(value: &impl serde::Serialize) {
     }
 }
 
-/// What went wrong.
+/// What went wrong: one line, or several with one fault each.
 pub(super) fn problem(text: &str) {
-    eprintln!("outrigger: {}", visible(text));
+    text.lines().for_each(|line| eprintln!("outrigger: {}", visible(line)));
 }
 
 /// How far long work has come: one line that is written over, on a terminal only.

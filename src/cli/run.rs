@@ -21,13 +21,12 @@ pub(super) struct Args {
     listen: Option<String>,
 }
 
-pub(super) async fn run(args: Args) -> Result<Exit> {
-    let listen = args.listen.into_iter().map(|value| Flag {
-        name: "--listen".into(),
-        key: "http.listen".into(),
-        value,
-    });
-    let sources = Sources::of_process(Some(&args.config), listen.collect())?;
+pub(super) async fn run(args: Args, log: Option<String>) -> Result<Exit> {
+    let flags = [("--listen", "http.listen", args.listen), ("--log", "log.level", log)];
+    let flags = flags
+        .into_iter()
+        .filter_map(|(name, key, value)| Some(Flag { name: name.into(), key: key.into(), value: value? }));
+    let sources = Sources::of_process(Some(&args.config), flags.collect())?;
     let settings = load(&sources).map_err(|faults| Error::invalid(faults.to_string()))?.settings;
     logging::init(&settings.log)?;
     let stop = stop_on_signal()?;

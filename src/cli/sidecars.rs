@@ -7,7 +7,12 @@ use crate::passes::recovery::observe::{Intent, find};
 use crate::passes::recovery::quarantine;
 use crate::passes::report::Exit;
 use crate::repo::Repository;
+use crate::store::Key;
+use crate::store::layout::RECOVERY_DIR;
 use serde::Serialize;
+
+/// Largest record that is printed, in bytes: above what may be one, so that one too large can be looked at.
+const MAX_SHOWN: u64 = 64 << 20;
 
 /// What to do.
 #[derive(Debug, clap::Subcommand)]
@@ -17,9 +22,9 @@ pub(super) enum Action {
         #[command(flatten)]
         target: Target,
     },
-    /// Print one crash record as it is stored. Reads only.
+    /// Print one crash record as it is stored, whether it can be read or not. Reads only.
     Show {
-        /// The operation's id.
+        /// The operation's id, or the record's file name.
         id: String,
         #[command(flatten)]
         target: Target,
@@ -43,7 +48,7 @@ pub(super) enum Action {
     },
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 struct Row {
     name: String,
     kind: Option<&'static str>,
@@ -85,12 +90,14 @@ async fn list(target: &Target) -> Result<Exit> {
     let mut rows: Vec<Row> = found.intents.iter().map(row).collect();
     rows.extend(found.unjudged.iter().map(|unjudged| Row {
         name: unjudged.key.file_name().to_owned(),
-        kind: None,
-        branch: None,
-        actor: None,
-        tables: 0,
-        stored_at: None,
         problem: Some(unjudged.reason.clone()),
+        ..Row::default()
+    }));
+    rows.extend(found.put_aside.iter().map(|aside| Row {
+        name: aside.key.file_name().to_owned(),
+        stored_at: Some(aside.last_modified.to_string()),
+        problem: Some("put aside: engines do not see it, nothing is done about it".into()),
+        ..Row::default()
     }));
     match target.format {
         Format::Json => output::json(&rows),
@@ -134,17 +141,27 @@ fn print(rows: &[Row]) {
 
 async fn show(id: &str, target: &Target) -> Result<Exit> {
     let repo = graph(target).await?;
-    let found = find(&repo).await?;
-    let intent = found.intents.iter().find(|intent| intent.sidecar.operation.as_str() == id);
-    let intent = intent.ok_or_else(|| {
-        Error::missing(format!("no readable crash record {id}; see `outrigger sidecars list`"))
-    })?;
-    match (&target.format, &intent.file) {
-        (Format::Json, _) => output::json(&intent.sidecar),
-        (Format::Table, Some(file)) => {
-            file.text.lines().for_each(|line| output::line(&output::visible(line)))
-        }
-        (Format::Table, None) => output::json(&intent.sidecar),
+    let Some((name, text)) = stored(&repo, id).await? else {
+        return Err(Error::missing(format!("no crash record {id}; see `outrigger sidecars list`")));
+    };
+    match target.format {
+        Format::Table => text.lines().for_each(|line| output::line(&output::visible(line))),
+        Format::Json => match serde_json::from_str::<serde_json::Value>(&text) {
+            Ok(record) => output::json(&record),
+            Err(error) => return Err(Error::corrupt(format!("{name} is not JSON")).caused_by(error)),
+        },
     }
     Ok(Exit::Converged)
+}
+
+/// Name and text of a record, under the name that was given or one that it stands for.
+async fn stored(repo: &Repository, id: &str) -> Result<Option<(String, String)>> {
+    for ending in ["", ".json", ".fence", ".json.quarantined"] {
+        let Ok(key) = Key::parse(&format!("{RECOVERY_DIR}/{id}{ending}")) else { continue };
+        if let Some(object) = repo.store().get_limited(&key, MAX_SHOWN).await? {
+            let text = String::from_utf8_lossy(&object.bytes).into_owned();
+            return Ok(Some((key.to_string(), text)));
+        }
+    }
+    Ok(None)
 }

@@ -18,7 +18,7 @@ pub(super) enum Action {
         #[arg(long = "for", value_parser = duration, value_name = "DURATION")]
         length: Duration,
         /// Why; whoever looks later reads it.
-        #[arg(long, value_name = "TEXT")]
+        #[arg(long, default_value = "not given", value_name = "TEXT")]
         reason: String,
         #[command(flatten)]
         target: Target,

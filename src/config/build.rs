@@ -93,7 +93,10 @@ impl Builder<'_> {
         written: &BTreeMap<String, raw::Repository>,
     ) -> Option<Vec<RepositorySettings>> {
         if written.is_empty() && !self.faults.mention("repositories") {
-            self.fault("repositories", "there is none: add [[repositories]] with a name and a uri");
+            self.fault(
+                "repositories",
+                "there is none: add [[repositories]] with a name and a uri to the file that --config names",
+            );
         }
         let built: Vec<_> =
             written.iter().map(|(name, repository)| self.repository(name, repository)).collect();

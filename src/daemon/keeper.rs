@@ -321,7 +321,7 @@ impl Keeper {
 
     async fn tell(&self, kept: &Kept, news: &News, open: Option<&Open>) {
         let scopes: Vec<ScopeReport> = kept.told.scopes().cloned().collect();
-        let oldest = oldest(&news.listing, kept.repo.store().now());
+        let oldest = oldest(&kept.told.without_settled(&news.listing), kept.repo.store().now());
         let leads = kept.lease.is_held().await;
         booking::book(&self.metrics, &scopes);
         self.metrics.oldest_pending(oldest);

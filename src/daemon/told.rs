@@ -4,6 +4,7 @@ use crate::model::Window;
 use crate::passes::report::{Exit, Outcome, ScopeReport, WaitReason};
 use crate::runtime::backoff::Backoff;
 use crate::runtime::clock::Monotonic;
+use crate::store::Meta;
 use crate::telemetry::labels::ActivationOutcome;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -55,6 +56,17 @@ impl Told {
 
     pub(super) fn has_claims(&self) -> bool {
         !self.claims.is_empty()
+    }
+
+    /// What of a listing is not settled by now: it was made before the last run.
+    pub(super) fn without_settled(&self, listing: &[Meta]) -> Vec<Meta> {
+        let done = self.claims.iter().filter(|scope| scope.outcome == Outcome::Done);
+        let settled: BTreeSet<&str> = done.flat_map(|scope| scope.scope.split(' ')).collect();
+        let is_settled = |meta: &&Meta| {
+            let name = meta.key.file_name();
+            settled.contains(name.split_once('.').map_or(name, |(operation, _)| operation))
+        };
+        listing.iter().filter(|meta| !is_settled(meta)).cloned().collect()
     }
 
     pub(super) fn resting(&self) -> &BTreeMap<String, Monotonic> {

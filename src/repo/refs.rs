@@ -92,7 +92,8 @@ impl Repository {
         Ok(Some(Lineage { parent, version: Version(ref_version), manifest_size: size as usize }))
     }
 
-    /// Writes the record of a fork anew; its identity is a new one, for the old one is lost.
+    /// Writes the record of a fork anew. Its identity is the one that a fork of it remembers; else a new one, for the old
+    /// one is lost.
     ///
     /// *Somebody else has written it meanwhile*: theirs stands, and this is an error of kind [`Kind::Moved`].
     pub async fn recreate_record(
@@ -106,7 +107,7 @@ impl Repository {
         let Some(name) = branch.name() else { return Err(Error::internal("main has no record")) };
         let contents = BranchContents {
             parent_branch: lineage.parent.name().map(str::to_owned),
-            identifier: BranchIdentifier::new(&BranchIdentifier::main(), lineage.version.0),
+            identifier: self.identity(table, name, lineage).await?,
             parent_version: lineage.version.0,
             create_at: created_at,
             manifest_size: lineage.manifest_size,
@@ -120,6 +121,29 @@ impl Repository {
             Written::Conflict => Err(Error::moved(format!("branch {branch} of {table} has a record now"))),
             Written::Unknown { error } => Err(error),
         }
+    }
+
+    async fn identity(&self, table: &TableKey, name: &str, lineage: &Lineage) -> Result<BranchIdentifier> {
+        let gone = || Error::moved(format!("{table} has no main line any more"));
+        let main = self.main_line(table).await?.ok_or_else(gone)?;
+        let failed = |error| explain(error, format_args!("cannot read the branches of {table}"));
+        let known = main.list_branches().await.map_err(failed)?;
+        let child = known.values().find(|record| record.parent_branch.as_deref() == Some(name));
+        if let Some((_, own)) = child.and_then(|child| child.identifier.version_mapping.split_last()) {
+            return Ok(BranchIdentifier { version_mapping: own.to_vec() });
+        }
+        let parent = match lineage.parent.name() {
+            None => BranchIdentifier::main(),
+            Some(parent) => {
+                let record = known.get(parent).ok_or_else(|| {
+                    Error::missing(format!(
+                        "branch {parent} of {table} has lost its record, too: it comes first"
+                    ))
+                })?;
+                record.identifier.clone()
+            }
+        };
+        Ok(BranchIdentifier::new(&parent, lineage.version.0))
     }
 }
 

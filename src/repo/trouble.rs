@@ -7,12 +7,12 @@ use std::fmt::Display;
 /// Turns an error of Lance into ours, keeping what Lance said.
 pub(super) fn explain(error: Lance, doing: impl Display) -> Error {
     let kind = kind_of(&error);
-    let hint = match kind {
-        Kind::Unavailable => "; try again later",
-        Kind::Denied => "; check the credentials and their rights",
-        _ => "",
-    };
-    Error::new(kind, format!("{doing}: {}{hint}", said(&error)))
+    match of_store(&error) {
+        Some(trouble) if matches!(kind, Kind::Unavailable | Kind::Denied | Kind::Invalid) => {
+            crate::store::explain_plainly(&doing, trouble)
+        }
+        _ => Error::new(kind, format!("{doing}: {}", said(&error))),
+    }
 }
 
 /// What the caller does next.
@@ -48,9 +48,13 @@ fn from_store(error: &Lance) -> Option<Kind> {
     if error.is_not_found() {
         return Some(Kind::Missing);
     }
-    let chain =
+    of_store(error).map(crate::store::kind_of)
+}
+
+fn of_store(error: &Lance) -> Option<&object_store::Error> {
+    let mut chain =
         std::iter::successors(Some(error as &(dyn std::error::Error + 'static)), |error| error.source());
-    chain.into_iter().find_map(|cause| cause.downcast_ref::<object_store::Error>()).map(crate::store::kind_of)
+    chain.find_map(|cause| cause.downcast_ref::<object_store::Error>())
 }
 
 /// Lance ends its messages with the source position, which tells a reader of ours nothing.

@@ -202,12 +202,6 @@ impl Windows {
         let longest = |a: &Open, b: &Open| a.left.cmp(&b.left);
         manual.max_by(longest).or_else(|| by_calendar.max_by(longest))
     }
-
-    /// Until the next window by the calendar opens.
-    pub fn next_opening(&self, wall: Timestamp) -> Option<Duration> {
-        let next = self.schedules.iter().filter_map(|window| window.schedule.next_after(wall));
-        next.min().map(|at| at.since(wall))
-    }
 }
 
 #[cfg(test)]
@@ -267,6 +261,5 @@ mod tests {
         assert_eq!(both.open(wall(60), Some(at(60))).unwrap().window, Window::Manual);
         assert_eq!(both.open(wall(1860), Some(at(1860))).unwrap().window, Window::Schedule);
         assert_eq!(both.open(wall(3660), Some(at(3660))), None);
-        assert_eq!(both.next_opening(wall(3660)), Some(23 * HOUR - Duration::from_secs(60)));
     }
 }

@@ -37,5 +37,5 @@ pub use layout::{ControlObject, SchemaFile, Stem, SystemDataset};
 pub use open::{Store, StoreParts};
 pub use ops::{ETag, Listing, Meta, Object, Removed};
 pub use settings::{Credentials, StoreSettings};
-pub(crate) use trouble::kind_of;
+pub(crate) use trouble::{explain_plainly, kind_of};
 pub use uri::{Key, RepoUri, Scheme};

@@ -7,6 +7,7 @@ use super::uri::RepoUri;
 use crate::error::{Error, Kind};
 use object_store::client::{HttpError, HttpErrorKind};
 use std::error::Error as StdError;
+use std::fmt::Display;
 use std::time::Duration;
 
 /// Sorts of trouble that lead to different next steps.
@@ -18,8 +19,10 @@ pub(super) enum Trouble {
     NoBucket,
     /// The bucket lives in another region.
     WrongRegion,
-    /// Credentials missing, wrong, expired or without the right.
+    /// Credentials wrong, expired or without the right.
     Denied,
+    /// No credentials were found to ask with.
+    NoCredentials,
     /// An object of that name exists, or another condition of the write failed.
     Conflict,
     /// 429, 503: slow down.
@@ -77,7 +80,7 @@ impl Trouble {
         match causes(error).find_map(|cause| cause.downcast_ref::<HttpError>()).map(HttpError::kind) {
             Some(HttpErrorKind::Connect) => Self::Unreachable,
             Some(_) => Self::NoAnswer,
-            None if text.to_lowercase().contains("credential") => Self::Denied,
+            None if text.to_lowercase().contains("credential") => Self::NoCredentials,
             None => Self::Other,
         }
     }
@@ -122,7 +125,15 @@ impl Trouble {
         use Trouble::*;
         matches!(
             self,
-            NoBucket | NotFound | WrongRegion | Denied | Unreachable | NoSpace | BadName | Unsupported
+            NoBucket
+                | NotFound
+                | WrongRegion
+                | Denied
+                | NoCredentials
+                | Unreachable
+                | NoSpace
+                | BadName
+                | Unsupported
         )
     }
 
@@ -130,7 +141,7 @@ impl Trouble {
         match self {
             Self::NotFound | Self::NoBucket => Kind::Missing,
             Self::WrongRegion | Self::BadName | Self::Unsupported => Kind::Invalid,
-            Self::Denied => Kind::Denied,
+            Self::Denied | Self::NoCredentials => Kind::Denied,
             Self::Conflict => Kind::Moved,
             Self::Throttled
             | Self::Server
@@ -145,14 +156,25 @@ impl Trouble {
 /// Turns an error of the object store into ours. `doing` is a verb phrase with its object: `"read __recovery/x"`.
 pub(super) fn explain(uri: &RepoUri, patience: Duration, doing: &str, error: &object_store::Error) -> Error {
     let trouble = Trouble::of(error);
-    let patience = humantime::format_duration(patience);
-    let why = match trouble {
+    let why = why(trouble, &format!("bucket {:?}", uri.bucket_name()), Some(patience));
+    Error::new(trouble.kind(), format!("cannot {doing} of {uri}: {why}")).caused_by(Detail(detail(error)))
+}
+
+/// The same of an error that Lance hands on, which does not know where it came from.
+pub(crate) fn explain_plainly(doing: &dyn Display, error: &object_store::Error) -> Error {
+    let trouble = Trouble::of(error);
+    let why = why(trouble, "the bucket", None);
+    Error::new(trouble.kind(), format!("{doing}: {why}")).caused_by(Detail(detail(error)))
+}
+
+/// What is the matter and what a person does next; `tried` is how long it was tried.
+fn why(trouble: Trouble, bucket: &str, tried: Option<Duration>) -> String {
+    let tried = tried.map(|tried| format!(" (tried for {})", humantime::format_duration(tried)));
+    let tried = tried.unwrap_or_default();
+    match trouble {
         Trouble::NotFound => "it does not exist".to_owned(),
         Trouble::NoBucket => {
-            format!(
-                "bucket {:?} does not exist there; check the address, the endpoint and the region",
-                uri.bucket_name()
-            )
+            format!("{bucket} does not exist there; check the address, the endpoint and the region")
         }
         Trouble::WrongRegion => {
             "the bucket is in another region; set AWS_REGION or `region` to the bucket's".to_owned()
@@ -160,13 +182,17 @@ pub(super) fn explain(uri: &RepoUri, patience: Duration, doing: &str, error: &ob
         Trouble::Denied => {
             "access denied; check the credentials and that they have this right here".to_owned()
         }
+        Trouble::NoCredentials => {
+            "no credentials were found; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run where a role is given"
+                .to_owned()
+        }
         Trouble::Conflict => "somebody else wrote there first; look again".to_owned(),
         Trouble::Throttled => {
-            format!("the store throttles (tried for {patience}); slow the writers down or try later")
+            format!("the store throttles{tried}; slow the writers down or try later")
         }
-        Trouble::Server => format!("the store fails (tried for {patience}); try later and look at the store"),
+        Trouble::Server => format!("the store fails{tried}; try later and look at the store"),
         Trouble::NoAnswer => {
-            format!("the store does not answer (tried for {patience}); look at the network, try later")
+            format!("the store does not answer{tried}; look at the network, try later")
         }
         Trouble::Unreachable => {
             "the store cannot be reached; check the endpoint, its port and the network".to_owned()
@@ -174,9 +200,8 @@ pub(super) fn explain(uri: &RepoUri, patience: Duration, doing: &str, error: &ob
         Trouble::NoSpace => "no space left there; make room and run again, nothing is lost".to_owned(),
         Trouble::BadName => "the store cannot use that name; check the address".to_owned(),
         Trouble::Unsupported => "the store cannot do that".to_owned(),
-        Trouble::Other => "the store refused".to_owned(),
-    };
-    Error::new(trouble.kind(), format!("cannot {doing} of {uri}: {why}")).caused_by(Detail(detail(error)))
+        Trouble::Other => "the store failed in a way that is not known here; try later".to_owned(),
+    }
 }
 
 /// The technical detail, safe to print.
@@ -199,6 +224,9 @@ fn detail(error: &object_store::Error) -> String {
             .into_iter()
             .filter_map(|name| element(&text, name))
             .fold(format!("HTTP {status}"), |told, part| format!("{told}, {part}"));
+    }
+    if Trouble::of(error) == Trouble::NoCredentials {
+        return "nothing that could hold credentials had any".to_owned();
     }
     causes(error).last().map(ToString::to_string).unwrap_or_default().chars().take(300).collect()
 }
@@ -266,7 +294,7 @@ mod tests {
             (io(std::io::ErrorKind::StorageFull), Trouble::NoSpace, Kind::Unavailable),
             (io(std::io::ErrorKind::PermissionDenied), Trouble::Denied, Kind::Denied),
             (io(std::io::ErrorKind::ReadOnlyFilesystem), Trouble::Denied, Kind::Denied),
-            (generic("no providers in chain provided credentials"), Trouble::Denied, Kind::Denied),
+            (generic("no providers in chain provided credentials"), Trouble::NoCredentials, Kind::Denied),
         ] {
             assert_eq!(Trouble::of(&error), trouble, "{error}");
             assert_eq!(trouble.kind(), kind);

@@ -1,6 +1,7 @@
 //! Runs the pass on a test's graph as a one-shot command would, through a store of its own.
 
-use crate::support::graph::{Graph, next_ulid};
+use crate::support::graph::line::compact;
+use crate::support::graph::{ACTORS, COMMITS, Graph, MAIN, MANIFEST, PERSON, RECOVERIES, next_ulid};
 use crate::support::repos::faulty;
 use async_trait::async_trait;
 use outrigger::error::Result;
@@ -24,6 +25,7 @@ pub struct Recoverer<'g> {
     dry: bool,
     grace: Arc<Grace>,
     uptime: Duration,
+    concurrency: usize,
 }
 
 /// What a run said and what it cost.
@@ -44,6 +46,7 @@ impl Graph {
             dry: false,
             grace: Arc::new(Grace::default()),
             uptime: Duration::ZERO,
+            concurrency: 4,
         }
     }
 
@@ -69,6 +72,25 @@ impl Graph {
         assert_eq!((scope.verdict, scope.outcome), (verdict, Outcome::Done), "{scope:?}");
         self.is_settled().await;
         scope
+    }
+
+    /// The same graph with a little history, whose system tables are compacted.
+    pub async fn with_compacted_history(self) -> Self {
+        for id in ["c1", "c2", "c3"] {
+            self.table(PERSON).append(&[id]).await;
+            self.publish_heads(&[PERSON]).await;
+        }
+        self.sidecar("Load").of(&[PERSON]).write().await;
+        self.table(PERSON).append(&["c4"]).await;
+        self.recovers_by(Verdict::RollForward).await;
+        let history: &[&str] = match self.has_inline_lineage() {
+            true => &[MANIFEST, RECOVERIES],
+            false => &[MANIFEST, RECOVERIES, COMMITS, ACTORS],
+        };
+        for dataset in history {
+            compact(&mut self.open(dataset, MAIN).await).await;
+        }
+        self
     }
 
     /// A second run finds nothing and changes nothing.
@@ -109,6 +131,12 @@ impl Recoverer<'_> {
         self
     }
 
+    /// Works on so many scopes at once.
+    pub fn at_once(mut self, scopes: usize) -> Self {
+        self.concurrency = scopes;
+        self
+    }
+
     /// Its policy asks a person before drift is shown.
     pub fn asking(mut self) -> Self {
         self.policy.publish_neutral_drift = false;
@@ -144,7 +172,7 @@ impl Recoverer<'_> {
         let run_with = Arc::new(Run {
             policy: self.policy,
             dry: self.dry,
-            concurrency: 4,
+            concurrency: self.concurrency,
             handles: Arc::new(Hands),
             grace: self.grace,
             uptime: Arc::new(move || uptime),

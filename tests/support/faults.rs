@@ -162,6 +162,18 @@ impl Fault for Copies {
     }
 }
 
+/// A store far away: every call takes so long.
+#[derive(Debug)]
+pub struct Latency(pub Duration);
+
+#[async_trait]
+impl Fault for Latency {
+    async fn before(&self, _: &Call) -> Result<()> {
+        tokio::time::sleep(self.0).await;
+        Ok(())
+    }
+}
+
 /// A process that dies: after its `lives`-th write nothing of it reaches the store any more.
 #[derive(Debug)]
 pub struct Dies {

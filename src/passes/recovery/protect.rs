@@ -12,13 +12,14 @@
 use super::decide::{Decision, TableWork, Timing};
 use super::observe::{Found, Intent, Seen};
 use super::run::Run;
+use super::tell;
 use crate::error::{Error, Kind, Result};
 use crate::model::audit::Verdict;
 use crate::model::{OperationId, TableKey, Version};
 use crate::passes::recovery::act::Turn;
-use crate::passes::report::{ActionKind, ActionOutcome};
+use crate::passes::report::{ActionKind, ActionOutcome, ScopeReport};
 use crate::repo::Repository;
-use crate::store::{ControlObject, Written};
+use crate::store::{ControlObject, Key, Written};
 use serde::{Deserialize, Serialize};
 
 const FORMAT: u32 = 1;
@@ -98,27 +99,45 @@ async fn tag_all(
     Ok(true)
 }
 
-/// Takes the tags of operations off that are not pending any more.
-pub(super) async fn release(repo: &Repository, run: &Run, found: &Found) -> Result<()> {
+/// Takes the tags of operations off that are not pending any more; what cannot be read is told and stops nothing else.
+pub(super) async fn release(repo: &Repository, run: &Run, found: &Found) -> Vec<ScopeReport> {
+    let mut scopes = Vec::new();
     for operation in &found.tagged {
         let pending = found.intents.iter().any(|intent| intent.sidecar.operation == *operation);
         let unjudged =
             found.unjudged.iter().any(|held| held.key == ControlObject::Sidecar(operation.clone()).key());
-        if pending || unjudged || run.handles.turn().await? != Turn::Ours {
+        if pending || unjudged {
             continue;
         }
         let key = ControlObject::Tags(operation.clone()).key();
-        let Some(object) = repo.store().get_limited(&key, MAX_BYTES).await? else { continue };
-        let tagged: Tagged = serde_json::from_slice(&object.bytes)
-            .map_err(|error| Error::new(Kind::Corrupt, format!("{key} cannot be read")).caused_by(error))?;
-        for (n, table) in tagged.tables.iter().enumerate() {
-            let ended = repo.untag(table, &tag(operation, n)).await;
-            run.handles.acted(ActionKind::Tag, outcome(&ended));
-            ended?;
+        match untag_all(repo, run, operation, &key).await {
+            Ok(()) => {}
+            Err(error) if error.kind() == Kind::Corrupt => scopes.push(tell::held(
+                key.to_string(),
+                format!(
+                    "{}; its operation is settled: take tags named outrigger-{operation}-… off the tables, then delete it",
+                    error.chain()
+                ),
+            )),
+            Err(error) => scopes.push(tell::failed(key.to_string(), &error)),
         }
-        repo.store().delete(&key).await?;
     }
-    Ok(())
+    scopes
+}
+
+async fn untag_all(repo: &Repository, run: &Run, operation: &OperationId, key: &Key) -> Result<()> {
+    if run.handles.turn().await? != Turn::Ours {
+        return Ok(());
+    }
+    let Some(object) = repo.store().get_limited(key, MAX_BYTES).await? else { return Ok(()) };
+    let tagged: Tagged = serde_json::from_slice(&object.bytes)
+        .map_err(|error| Error::corrupt("this list of tags cannot be read").caused_by(error))?;
+    for (n, table) in tagged.tables.iter().enumerate() {
+        let ended = repo.untag(table, &tag(operation, n)).await;
+        run.handles.acted(ActionKind::Tag, outcome(&ended));
+        ended?;
+    }
+    repo.store().delete(key).await
 }
 
 fn outcome<T>(ended: &Result<T>) -> ActionOutcome {

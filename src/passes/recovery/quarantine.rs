@@ -38,7 +38,10 @@ pub async fn quarantine(repo: &Repository, stem: &str, reason: &str, handles: &d
     match store.create(&aside.key(), found.bytes.clone()).await? {
         Written::Committed { .. } => {}
         Written::Conflict => {
-            let taken = format!("{} holds another record; both are left alone", aside.key());
+            let taken = format!(
+                "{} holds another record; both are left alone: look at it with `outrigger sidecars show`, move it elsewhere, and run this again",
+                aside.key()
+            );
             return Err(Error::moved(taken));
         }
         Written::Unknown { error } => return Err(error),
@@ -76,7 +79,10 @@ pub async fn restore(repo: &Repository, stem: &str) -> Result<()> {
     match store.create(&original.key(), found.bytes).await? {
         Written::Committed { .. } => {}
         Written::Conflict => {
-            let exists = format!("{} exists again with other content; both are left alone", original.key());
+            let exists = format!(
+                "{} exists again with other content; both are left alone: its operation is pending, and what was put aside is only evidence",
+                original.key()
+            );
             return Err(Error::moved(exists));
         }
         // The copy is the only one that is certain: it stays until the same command finds the original there.

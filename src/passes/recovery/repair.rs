@@ -3,7 +3,8 @@
 
 use super::act::{Acted, Handles, act};
 use super::decide::drift::{Choice, Drift, chosen};
-use super::observe::drift::{Drifted, find_drift, half_created};
+use super::observation::TableRef;
+use super::observe::drift::{Drifted, find_drift, half_created, without_record};
 use super::observe::{Found, Grace, Quiet, Seen, find, find_all};
 use crate::error::{Error, Result};
 use crate::model::{Branch, Permit, TableKey, Version};
@@ -125,18 +126,18 @@ pub async fn branches(repo: &Repository) -> Result<Vec<Proposal>> {
 /// [`crate::Kind::Missing`] if all that was found is beyond repair: the fork's versions are gone, too.
 pub async fn missing_records(repo: &Repository, only: Option<&TableKey>) -> Result<Vec<Proposal>> {
     let found = find(repo).await?;
+    let mut snapshots = Vec::new();
+    for branch in found.public_branches() {
+        snapshots.extend(repo.snapshot(&branch).await?.map(Arc::new));
+    }
     let (mut proposals, mut lost) = (Vec::new(), Vec::new());
-    for branch in found.public_branches().filter(|branch| !branch.is_main()) {
-        let Some(snapshot) = repo.snapshot(&branch).await? else { continue };
-        let forks = snapshot.state.entries().filter(|(_, entry)| entry.branch == branch);
-        for (table, entry) in forks.filter(|(table, _)| only.is_none_or(|only| *table == only)) {
-            if repo.table_branch(table, &branch).await?.is_some() {
-                continue;
-            }
-            match repo.lost_record(table, &branch, entry.version).await? {
-                Some(lineage) => proposals.push(propose_record(table, &branch, entry.version, &lineage)),
-                None => lost.push(format!("{table} on {branch}, shown at version {}", entry.version)),
-            }
+    for (TableRef { table, branch }, pin) in without_record(repo, &snapshots).await? {
+        if only.is_some_and(|only| table != *only) {
+            continue;
+        }
+        match repo.lost_record(&table, &branch, pin).await? {
+            Some(lineage) => proposals.push(propose_record(&table, &branch, pin, &lineage)),
+            None => lost.push(format!("{table} on {branch}, shown at version {pin}")),
         }
     }
     if proposals.is_empty() && !lost.is_empty() {

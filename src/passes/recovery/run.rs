@@ -78,10 +78,8 @@ pub async fn claims(repo: &Repository, run: &Arc<Run>) -> Result<Vec<ScopeReport
         done += 1;
         (run.progress)(done, all);
     }
-    if !run.dry
-        && let Err(error) = protect::release(repo, run, &found).await
-    {
-        scopes.push(tell::failed("tags of settled operations".into(), &error));
+    if !run.dry {
+        scopes.extend(protect::release(repo, run, &found).await);
     }
     Ok(scopes)
 }
@@ -128,11 +126,12 @@ async fn settle(
     let mut reports = Vec::new();
     let mut moved = None;
     let mut lost = 0;
+    let mut policy = run.policy.clone();
     while lost < LOOKS {
         lost += 1;
         let quiet = Quiet { memory: &run.grace, grace: run.policy.grace, uptime: (run.uptime)() };
         let seen = component(repo, &found, intents.clone(), &quiet).await?;
-        let decisions = decide(&seen.component, &run.policy);
+        let decisions = decide(&seen.component, &policy);
         if run.dry {
             return Ok(decisions.iter().map(tell::planned).collect());
         }
@@ -163,6 +162,10 @@ async fn settle(
                     tracing::info!(operations = ?decision.operations, %why, "something moved: looking again");
                     moved = Some(why);
                     again = true;
+                    // What is left waits for the next window, and is judged so.
+                    if policy.window.is_some() && run.handles.permit().await?.is_none() {
+                        policy.window = None;
+                    }
                 }
             }
             // A publish changes what the others are judged against.

@@ -10,6 +10,8 @@ use super::{retire, tell};
 use crate::error::{Error, Result};
 use crate::model::Branch;
 use crate::passes::report::{Outcome, ScopeReport};
+use crate::repo::branches;
+use crate::repo::snapshot::MANIFEST;
 use crate::repo::{Repository, Snapshot};
 use std::sync::Arc;
 
@@ -30,6 +32,7 @@ pub(super) async fn sweep(repo: &Repository, run: &Run) -> Result<Vec<ScopeRepor
             }
         }
     }
+    scopes.extend(lost_records(repo, &snapshots).await?);
     // A branch that could not be read may show what a record is about.
     if snapshots.len() == found.public_branches().count()
         && let Err(error) = retire::retire(repo, run, &found, &snapshots).await
@@ -40,6 +43,17 @@ pub(super) async fn sweep(repo: &Repository, run: &Run) -> Result<Vec<ScopeRepor
         scopes.push(carry_out(repo, run, "schema".into(), &decision, &found, &snapshots).await);
     }
     Ok(scopes)
+}
+
+/// Forks that are shown and have lost their record. A branch that was deleted since has no record either.
+async fn lost_records(repo: &Repository, snapshots: &[Arc<Snapshot>]) -> Result<Vec<ScopeReport>> {
+    let lost = drift::without_record(repo, snapshots).await?;
+    if lost.is_empty() {
+        return Ok(Vec::new());
+    }
+    let there = branches::list(repo.store(), MANIFEST).await?;
+    let lost = lost.into_iter().filter(|(at, _)| there.contains_key(&at.branch));
+    Ok(lost.map(|(at, pin)| tell::without_record(&at, pin)).collect())
 }
 
 /// The snapshots of all public branches that can be read and may be written; the others are told.

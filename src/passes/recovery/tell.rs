@@ -1,10 +1,11 @@
 //! The pass's report: what is said of each scope, and what to do where a person is asked.
 
 use super::decide::{Decision, Timing, table_moves};
+use super::observation::TableRef;
 use super::observe::Unjudged;
 use crate::error::Error;
-use crate::model::Branch;
 use crate::model::audit::Verdict;
+use crate::model::{Branch, Version};
 use crate::passes::report::{Outcome, ScopeReport, TableReport, Wait, WaitReason};
 use std::time::Duration;
 
@@ -68,13 +69,13 @@ fn waits_for(wait: &Wait) -> String {
         }
         (WaitReason::Grace, None) => "waits for its grace, the store gives no time".into(),
         (WaitReason::Window, _) => {
-            "waits for a window: `outrigger window open` or `outrigger once --exclusive` while no writer is active".into()
+            "waits for a window: `outrigger window open --for 10m` or `outrigger once --exclusive` while no writer is active".into()
         }
         (WaitReason::ManualWindow, _) => {
-            "waits for a window that a person opens: `outrigger window open` or `outrigger once --exclusive` while no writer is active".into()
+            "waits for a window that a person opens: `outrigger window open --for 10m` or `outrigger once --exclusive` while no writer is active".into()
         }
         (WaitReason::Lock, _) => {
-            "waits for a schema change that holds the graph's write lock (if it is dead: `outrigger repair lock`)".into()
+            "waits for a schema change that holds the graph's write lock (if it is dead: `outrigger repair lock --exclusive`)".into()
         }
         (WaitReason::Turn | WaitReason::Look, _) => "the next run looks again".into(),
     }
@@ -120,8 +121,18 @@ pub(super) fn unjudged(unjudged: &Unjudged) -> ScopeReport {
 
 /// A branch whose creation died half-way.
 pub(super) fn half_created(branch: &Branch) -> ScopeReport {
-    let reason = "it has no commit history: its creation died half-way, and no engine can open it; see `outrigger repair branch`";
+    let reason = "it has no commit history: its creation died half-way, and no engine can open it; `outrigger repair branch --exclusive` removes it";
     held(format!("branch {branch}"), reason.into())
+}
+
+/// A fork that is shown and has lost its record.
+pub(super) fn without_record(at: &TableRef, pin: Version) -> ScopeReport {
+    let TableRef { table, branch } = at;
+    let reason = format!(
+        "the graph shows version {pin} of this fork, and its record is lost: a cleanup of the line that it was forked from \
+         may remove its files; `outrigger repair missing-ref --exclusive --table {table}` writes it anew"
+    );
+    held(format!("record of {table} on {branch}"), reason)
 }
 
 fn plain(scope: String, outcome: Outcome, reason: String) -> ScopeReport {

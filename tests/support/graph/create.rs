@@ -18,10 +18,15 @@ pub fn first_ids(table: &str) -> [&'static str; 2] {
 }
 
 pub async fn fresh(graph: &Graph) {
-    for table in TABLES {
+    fresh_with(graph, &TABLES).await;
+}
+
+/// The same with these tables.
+pub async fn fresh_with(graph: &Graph, tables: &[&str]) {
+    for table in tables {
         create_table(graph, table).await;
     }
-    write_contract(graph, &TABLES, false).await;
+    write_contract(graph, tables, false).await;
     let genesis = Commit {
         id: next_ulid(),
         branch: None,
@@ -32,7 +37,7 @@ pub async fn fresh(graph: &Graph) {
         created_at: next_micros(),
     };
     let mut rows = Vec::new();
-    for table in TABLES {
+    for table in tables {
         rows.push(table_row(table));
         rows.push(version_row(graph, table, MAIN, 1).await);
     }

@@ -40,7 +40,7 @@ pub fn decide_drift(drift: &Drift, policy: &Policy) -> Decision {
     if is_asked {
         let table = &drift.at.table;
         reason = format!(
-            "{reason}; the policy asks before it is shown: `outrigger repair drift --table {table} --to head`"
+            "{reason}; the policy asks before it is shown: `outrigger repair drift --exclusive --table {table} --to head`"
         );
     }
     let timing = match verdict {
@@ -140,8 +140,9 @@ fn judge(drift: &Drift) -> (Verdict, Option<TableWork>, String) {
                 (Verdict::RollBack, Some(restore), reason)
             }
             None => {
-                let advice =
-                    format!("`outrigger repair drift --table {table} --to pin|head` in a window settles it");
+                let advice = format!(
+                    "while no writer is active, `outrigger repair drift --exclusive --table {table} --to pin|head` settles it"
+                );
                 (Verdict::Hold, None, format!("commits that nothing explains: {found}; {advice}"))
             }
         },

@@ -52,6 +52,27 @@ pub async fn find_drift(
     Ok(drifted)
 }
 
+/// Forks that a branch shows and that have no record, with the version that is shown: one request for each fork.
+pub async fn without_record(
+    repo: &Repository,
+    snapshots: &[Arc<Snapshot>],
+) -> Result<Vec<(TableRef, Version)>> {
+    let named = snapshots.iter().filter(|snapshot| !snapshot.branch.is_main());
+    let forks = named.flat_map(|snapshot| {
+        let own = snapshot.state.entries().filter(|(_, entry)| entry.branch == snapshot.branch);
+        own.map(|(table, entry)| (table.clone(), entry.branch.clone(), entry.version))
+    });
+    let looks = futures::stream::iter(forks.collect::<Vec<_>>()).map(|(table, branch, pin)| {
+        async move {
+            let record = repo.table_branch(&table, &branch).await?;
+            Ok::<_, Error>(record.is_none().then_some((TableRef { table, branch }, pin)))
+        }
+        .boxed()
+    });
+    let lost: Vec<_> = looks.buffered(CONCURRENCY).try_collect().await?;
+    Ok(lost.into_iter().flatten().collect())
+}
+
 fn named(intent: &Intent) -> impl Iterator<Item = TableRef> {
     intent.sidecar.tables().map(|(table, branch)| TableRef { table: table.clone(), branch: branch.clone() })
 }

@@ -69,6 +69,8 @@ pub struct Found {
     pub staged_at: Option<StoreTime>,
     /// Operations whose sidecars a person took aside: their tables are that person's business.
     pub quarantined: BTreeSet<OperationId>,
+    /// Records that a person has put aside, whatever they are called.
+    pub put_aside: Vec<Meta>,
     /// Operations for which pinned versions were tagged.
     pub tagged: BTreeSet<OperationId>,
 }
@@ -148,7 +150,10 @@ async fn find_claims(repo: &Repository) -> Result<Found> {
             ControlObject::FenceClosed(operation) => {
                 found.closed_fences.insert(operation, meta.last_modified);
             }
-            ControlObject::Quarantined(stem) => found.quarantined.extend(OperationId::parse(stem.as_str())),
+            ControlObject::Quarantined(stem) => {
+                found.quarantined.extend(OperationId::parse(stem.as_str()));
+                found.put_aside.push(meta);
+            }
             ControlObject::Tags(operation) => {
                 found.tagged.insert(operation);
             }
@@ -337,7 +342,7 @@ async fn usable_snapshot(repo: &Repository, found: &Found, branch: &Branch) -> R
     snapshot.writable()?;
     if snapshot.recognised.dialect == Dialect::GraphV3 && !repo.has_commit_branch(branch).await? {
         return Err(Error::corrupt(format!(
-            "branch {branch} has no commit history (its creation died half-way); see `outrigger repair branch`"
+            "branch {branch} has no commit history (its creation died half-way); `outrigger repair branch --exclusive` removes it"
         )));
     }
     Ok(Some(snapshot))

@@ -56,6 +56,12 @@ pub struct Bench {
     pub engines_too: bool,
 }
 
+impl Bench {
+    fn base(&self, place: Place) -> &str {
+        if place == Place::S3 { &self.s3 } else { &self.disk }
+    }
+}
+
 impl Trial {
     pub fn is_of(&self, state: &State) -> bool {
         self.state.name == state.name && self.state.engines == state.engines
@@ -85,7 +91,7 @@ pub async fn run(bench: &Bench, trial: Trial) -> Row {
 
 async fn take(bench: &Bench, row: &mut Row) -> Result<()> {
     let Trial { state, engine, place } = row.trial.clone();
-    let base = if place == Place::S3 { &bench.s3 } else { &bench.disk };
+    let base = bench.base(place);
     let at = |who: &str| Root::open(&format!("{base}/{engine}/{}/{who}", state.name));
     let expected = Expected::of(&bench.twins, engine, &state).await?;
     if bench.engines_too && place == Place::Disk {
@@ -210,7 +216,7 @@ async fn settled(bench: &Bench, row: &Row, root: &Root) -> Result<()> {
 /// (4) The rows are those of the twin. (5) The engine has nothing to recover and writes on; or it does not, and the state
 /// says why.
 async fn end(bench: &Bench, expected: &Expected, root: &Root, row: &mut Row) {
-    let Trial { state, engine, .. } = &row.trial;
+    let Trial { state, engine, place } = &row.trial;
     let (rows, as_expected) = expected.compare(*engine, root).await;
     if !as_expected {
         row.failures.push(format!("the rows are not those of the twin: {rows:?}"));
@@ -222,7 +228,7 @@ async fn end(bench: &Bench, expected: &Expected, root: &Root, row: &mut Row) {
             row.failures.push(format!("the engine does not write on: {error}"));
         }
         (Err(_), Afterwards::Limit(_)) => {
-            if let Err(failure) = outcome::twin_cannot_write(&bench.disk, *engine, state).await {
+            if let Err(failure) = outcome::twin_cannot_write(bench.base(*place), *engine, state).await {
                 row.failures.push(format!("{failure:#}"));
             }
         }
