@@ -1,11 +1,15 @@
 //! `outrigger audit`: what recoveries did, joined with the graph's own commits.
 
-use super::{Format, Target, output};
+use super::{Format, Target, commits, output};
 use crate::app;
 use crate::error::Result;
 use crate::model::Timestamp;
+use crate::model::audit::TableOutcome;
+use crate::model::manifest::GraphCommit;
 use crate::passes::report::Exit;
 use crate::repo::history::AuditRow;
+use serde::Serialize;
+use std::collections::BTreeMap;
 
 /// What to do.
 #[derive(Debug, clap::Subcommand)]
@@ -48,7 +52,13 @@ pub(super) async fn run(action: Action) -> Result<Exit> {
             && kind.as_ref().is_none_or(|kind| row.recovery_kind == *kind)
             && since.is_none_or(|since| row.created_at >= since)
     };
-    let rows: Vec<AuditRow> = repo.audit_rows().await?.into_iter().filter(wanted).collect();
+    let wanted: Vec<AuditRow> = repo.audit_rows().await?.into_iter().filter(wanted).collect();
+    let mut commits =
+        if wanted.is_empty() { BTreeMap::new() } else { commits::of_all_branches(&repo).await? };
+    let rows: Vec<Row> = wanted
+        .into_iter()
+        .map(|audit| Row { commit: commits.remove(&audit.graph_commit_id), audit })
+        .collect();
     match target.format {
         Format::Json => output::json(&rows),
         Format::Table if rows.is_empty() => output::line("no recoveries"),
@@ -57,19 +67,36 @@ pub(super) async fn run(action: Action) -> Result<Exit> {
     Ok(Exit::Converged)
 }
 
-fn print(rows: &[AuditRow]) {
-    let cells: Vec<Vec<String>> = rows
-        .iter()
-        .map(|row| {
-            vec![
-                row.created_at.to_string(),
-                row.recovery_kind.clone(),
-                row.operation_id.clone(),
-                row.sidecar_writer_kind.clone(),
-                row.recovery_for_actor.clone().unwrap_or_else(|| "-".into()),
-                row.per_table_outcomes_json.clone(),
-            ]
-        })
-        .collect();
-    output::table(&["TIME", "KIND", "OPERATION", "WRITER", "ACTOR", "TABLES"], &cells);
+/// A recovery, and the commit that shows what it did; none if its branch is gone.
+#[derive(Debug, Serialize)]
+struct Row {
+    #[serde(flatten)]
+    audit: AuditRow,
+    commit: Option<GraphCommit>,
+}
+
+fn print(rows: &[Row]) {
+    let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".into());
+    let cells = |Row { audit, commit }: &Row| {
+        vec![
+            audit.created_at.to_string(),
+            audit.recovery_kind.clone(),
+            audit.operation_id.clone(),
+            audit.sidecar_writer_kind.clone(),
+            or_dash(audit.recovery_for_actor.clone()),
+            or_dash(commit.as_ref().map(|commit| commit.branch.to_string())),
+            or_dash(commit.as_ref().map(|commit| commit.id.clone())),
+            tables(&audit.per_table_outcomes_json),
+        ]
+    };
+    let cells: Vec<Vec<String>> = rows.iter().map(cells).collect();
+    output::table(&["TIME", "KIND", "OPERATION", "WRITER", "ACTOR", "BRANCH", "COMMIT", "TABLES"], &cells);
+}
+
+/// Each table with its versions, or what is stored if it is not ours to read.
+fn tables(stored: &str) -> String {
+    let Ok(outcomes) = serde_json::from_str::<Vec<TableOutcome>>(stored) else { return stored.to_owned() };
+    let one =
+        |table: &TableOutcome| format!("{}: {} → {}", table.table_key, table.from_version, table.to_version);
+    outcomes.iter().map(one).collect::<Vec<_>>().join(", ")
 }

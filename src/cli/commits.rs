@@ -6,7 +6,8 @@ use crate::error::{Error, Result};
 use crate::model::manifest::GraphCommit;
 use crate::model::{Branch, Timestamp};
 use crate::passes::report::Exit;
-use crate::repo::{Dialect, Repository};
+use crate::repo::snapshot::MANIFEST;
+use crate::repo::{Dialect, Repository, branches};
 use std::collections::BTreeMap;
 
 /// What to do.
@@ -59,7 +60,8 @@ async fn commits(target: &Target, branch: Option<&str>) -> Result<Vec<GraphCommi
     let branch = Branch::parse(branch).map_err(|bad| Error::invalid(bad.to_string()))?;
     let repo = app::open(&target.uri()?).await?;
     repo.require_graph()?;
-    let mut commits = history(&repo, &branch).await?;
+    let missing = || Error::missing(format!("no branch {branch}"));
+    let mut commits = history(&repo, &branch).await?.ok_or_else(missing)?;
     commits.sort_by(|a, b| {
         let order = |commit: &GraphCommit| (commit.manifest_version, commit.created_at, commit.id.clone());
         order(b).cmp(&order(a))
@@ -67,18 +69,29 @@ async fn commits(target: &Target, branch: Option<&str>) -> Result<Vec<GraphCommi
     Ok(commits)
 }
 
-async fn history(repo: &Repository, branch: &Branch) -> Result<Vec<GraphCommit>> {
-    let missing = || Error::missing(format!("no branch {branch}"));
-    let snapshot = repo.snapshot(branch).await?.ok_or_else(missing)?;
+/// The commits that any branch sees, by id.
+pub(super) async fn of_all_branches(repo: &Repository) -> Result<BTreeMap<String, GraphCommit>> {
+    let named = branches::list(repo.store(), MANIFEST).await?.into_keys();
+    let mut all = BTreeMap::new();
+    for branch in std::iter::once(Branch::main()).chain(named) {
+        let commits = history(repo, &branch).await?.unwrap_or_default();
+        all.extend(commits.into_iter().map(|commit| (commit.id.clone(), commit)));
+    }
+    Ok(all)
+}
+
+/// The commits that a branch sees; none if there is no such branch.
+async fn history(repo: &Repository, branch: &Branch) -> Result<Option<Vec<GraphCommit>>> {
+    let Some(snapshot) = repo.snapshot(branch).await? else { return Ok(None) };
     if snapshot.recognised.dialect == Dialect::GraphV4 {
-        return Ok(snapshot.state.commits().cloned().collect());
+        return Ok(Some(snapshot.state.commits().cloned().collect()));
     }
     let mut commits = repo.commit_rows(branch).await?.unwrap_or_default();
     let actors: BTreeMap<String, String> = repo.actors().await?.into_iter().collect();
     for commit in &mut commits {
         commit.actor = actors.get(&commit.id).cloned();
     }
-    Ok(commits)
+    Ok(Some(commits))
 }
 
 fn print(commits: &[GraphCommit]) {

@@ -1,7 +1,7 @@
 //! `outrigger demo`: two small graphs that a real engine was killed on, mended before your eyes. Needs nothing but a
 //! temporary directory.
 
-use super::{once, output};
+use super::{Format, once, output, status};
 use crate::app::{self, Leave};
 use crate::error::{Error, Kind, Result};
 use crate::model::manifest::Entry;
@@ -54,7 +54,7 @@ pub(super) async fn run(_: Args) -> Result<Exit> {
         output::line(&format!("\n{}. {}\n\n{}\n", number + 1, chapter.title, chapter.story));
         play(chapter).await?;
     }
-    output::line("\nBoth graphs are whole again, and the engine opens them with nothing left to recover.");
+    output::line("\nBoth graphs are whole again, and nothing is left to recover.");
     Ok(Exit::Converged)
 }
 
@@ -70,15 +70,23 @@ async fn play(chapter: &Chapter) -> Result<()> {
         app::one_shot(policy, dry, chapter.leave.clone(), repo.store(), output::progress())
     };
 
+    output::line("$ outrigger status");
+    status::show(&repo, &uri, Format::Table).await?;
     let window = if chapter.leave.window().is_some() { " --exclusive" } else { "" };
-    output::line(&format!("$ outrigger plan{window} --grace 0s"));
+    output::line(&format!("\n$ outrigger plan{window} --grace 0s"));
     once::print_scopes(&recovery::run::run(&repo, &run(true)).await?);
     output::line(&format!("\n$ outrigger once{window} --grace 0s"));
     let report = recovery::run::run(&repo, &run(false)).await?;
     once::print_scopes(&report);
 
-    let after = shown(&app::open(&uri).await?).await?;
+    let mended = app::open(&uri).await?;
+    let after = shown(&mended).await?;
     print(&before, &after);
+    output::line("\n$ outrigger status");
+    let exit = status::show(&mended, &uri, Format::Table).await?;
+    if exit != Exit::Converged {
+        return Err(Error::internal(format!("the demo went wrong: status ended with {}", exit.code())));
+    }
     check(chapter, &report, &before, &after)
 }
 
@@ -110,12 +118,11 @@ fn print(before: &Shown, after: &Shown) {
     let rows: Vec<Vec<String>> = after
         .iter()
         .map(|(key, entry)| {
-            let was = before.get(key).map(|was| format!("{} rows at version {}", was.row_count, was.version));
-            vec![
-                key.to_string(),
-                was.unwrap_or_default(),
-                format!("{} rows at version {}", entry.row_count, entry.version),
-            ]
+            let rows_of = |entry: &Entry| {
+                let rows = if entry.row_count == 1 { "row" } else { "rows" };
+                format!("{} {rows} at version {}", entry.row_count, entry.version)
+            };
+            vec![key.to_string(), before.get(key).map(rows_of).unwrap_or_default(), rows_of(entry)]
         })
         .collect();
     output::line("");

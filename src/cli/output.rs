@@ -2,15 +2,28 @@
 
 #![expect(clippy::disallowed_macros, reason = "the file that prints")]
 
-/// A line of a result.
+use std::io::{ErrorKind, Write, stdout};
+
+/// As if by SIGPIPE, which Rust programs ignore.
+const READER_GONE: i32 = 141;
+
+/// A line of a result. All is done by the time that results are printed: if the reader has gone away (`… | head`), so does
+/// this program.
 pub(super) fn line(text: &str) {
-    println!("{text}");
+    match writeln!(stdout(), "{text}") {
+        Ok(()) => {}
+        Err(gone) if gone.kind() == ErrorKind::BrokenPipe => std::process::exit(READER_GONE),
+        Err(error) => {
+            problem(&format!("standard output: {error}"));
+            std::process::exit(1);
+        }
+    }
 }
 
 /// A result for machines.
 pub(super) fn json(value: &impl serde::Serialize) {
     match serde_json::to_string_pretty(value) {
-        Ok(text) => println!("{text}"),
+        Ok(text) => line(&text),
         Err(error) => problem(&format!("the result does not serialise: {error}")),
     }
 }
@@ -43,7 +56,7 @@ pub(super) fn table(header: &[&str], rows: &[Vec<String>]) {
     let widths: Vec<usize> = (0..header.len()).map(width).collect();
     let print = |cells: Vec<&str>| {
         let padded = cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
-        println!("{}", padded.collect::<Vec<_>>().join("  ").trim_end());
+        line(padded.collect::<Vec<_>>().join("  ").trim_end());
     };
     print(header.to_vec());
     for row in &rows {

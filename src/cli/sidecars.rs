@@ -156,7 +156,7 @@ async fn show(id: &str, target: &Target) -> Result<Exit> {
 
 /// Name and text of a record, under the name that was given or one that it stands for.
 async fn stored(repo: &Repository, id: &str) -> Result<Option<(String, String)>> {
-    for ending in ["", ".json", ".fence", ".json.quarantined"] {
+    for ending in ["", ".json", ".json.quarantined", ".fence"] {
         let Ok(key) = Key::parse(&format!("{RECOVERY_DIR}/{id}{ending}")) else { continue };
         if let Some(object) = repo.store().get_limited(&key, MAX_SHOWN).await? {
             let text = String::from_utf8_lossy(&object.bytes).into_owned();

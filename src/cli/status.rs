@@ -6,6 +6,8 @@ use crate::error::Result;
 use crate::passes::recovery;
 use crate::passes::recovery::decide::Policy;
 use crate::passes::report::{Exit, PassReport};
+use crate::repo::Repository;
+use crate::store::RepoUri;
 use serde::Serialize;
 
 /// Arguments.
@@ -28,14 +30,18 @@ struct Status {
 
 pub(super) async fn run(args: Args) -> Result<Exit> {
     let uri = args.target.uri()?;
-    let repo = app::open(&uri).await?;
+    show(&app::open(&uri).await?, &uri, args.target.format).await
+}
+
+/// Prints what is known of a repository.
+pub(super) async fn show(repo: &Repository, uri: &RepoUri, format: Format) -> Result<Exit> {
     let recognised = repo.recognised();
     let main = repo.snapshot(&crate::model::Branch::main()).await?;
     let recovery = match repo.require_graph() {
         Ok(()) => {
             let leave = Leave::of(false, repo.store()).await?;
             let run = app::one_shot(Policy::default(), true, leave, repo.store(), output::progress());
-            Some(recovery::run::run(&repo, &run).await?)
+            Some(recovery::run::run(repo, &run).await?)
         }
         Err(_) => None,
     };
@@ -49,7 +55,7 @@ pub(super) async fn run(args: Args) -> Result<Exit> {
         recovery,
         exit: exit.code(),
     };
-    match args.target.format {
+    match format {
         Format::Json => output::json(&status),
         Format::Table => print(&status),
     }

@@ -4,9 +4,12 @@ use crate::harness::{Daemon, clock, keeping_with};
 use crate::support::graph::{Graph, KNOWS, PERSON, path_of};
 use crate::wrecks;
 use lance::dataset::cleanup::CleanupPolicyBuilder;
+use outrigger::model::audit::Verdict;
+use outrigger::passes::report::Outcome;
 use outrigger::repo::Dialect;
 use outrigger::runtime::queue::Reason;
 use outrigger::runtime::windows;
+use outrigger::store::Key;
 use std::time::Duration;
 
 const SHORT_GRACE: &str = "grace = \"1s\"";
@@ -60,6 +63,21 @@ async fn tags_go_when_somebody_else_settles_the_commit() {
     daemon.look().await;
     assert_eq!(tags(&graph, PERSON).await, []);
     assert!(!graph.controls().await.iter().any(|name| name.ends_with(".tags")));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_list_of_tags_that_cannot_be_read_is_held_and_keeps_no_other_tags() {
+    let graph = Graph::on_disk(Dialect::GraphV4).await;
+    let (operation, daemon) = waiting(&graph).await;
+    let other = crate::support::graph::next_ulid();
+    let unreadable = Key::parse(&format!("__recovery/{other}.tags")).unwrap();
+    graph.place.create(&unreadable, "{".into()).await.unwrap();
+    graph.remove_sidecar(&operation).await;
+    daemon.look().await;
+    assert_eq!(tags(&graph, PERSON).await, []);
+    assert_eq!(daemon.of(&other), Some((Verdict::Hold, Outcome::Held)));
+    let lists = graph.controls().await.into_iter().filter(|name| name.ends_with(".tags"));
+    assert_eq!(lists.collect::<Vec<_>>(), [format!("{other}.tags")]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 on_both_dialects!(
     a_half_done_commit_waits_for_a_window_and_is_then_undone,
+    a_window_that_closes_before_the_first_act_costs_one_more_look,
     the_fence_record_tells_what_was_undone_and_is_closed,
     a_table_that_had_not_moved_is_restored_too,
     every_version_that_was_undone_is_filled,
@@ -52,6 +53,16 @@ async fn a_half_done_commit_waits_for_a_window_and_is_then_undone(graph: Graph) 
         "a table that had not moved is not listed"
     );
     assert_eq!(graph.history_head(MAIN).await.unwrap().id, line.commit);
+}
+
+async fn a_window_that_closes_before_the_first_act_costs_one_more_look(graph: Graph) {
+    let operation = wrecks::half_done(&graph).await;
+    let wreck = graph.picture().await;
+    let look = graph.recover_beside_writers().await.requests.total();
+    let told = graph.recoverer().too_late().run().await.unwrap();
+    assert_eq!(told.ended(&operation), (Verdict::RollBack, Outcome::Waits));
+    assert!(told.requests.total() <= 2 * look, "{} against {look}", told.requests.total());
+    assert!(graph.picture().await == wreck);
 }
 
 async fn the_fence_record_tells_what_was_undone_and_is_closed(graph: Graph) {

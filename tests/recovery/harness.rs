@@ -26,6 +26,7 @@ pub struct Recoverer<'g> {
     grace: Arc<Grace>,
     uptime: Duration,
     concurrency: usize,
+    handles: Arc<dyn Handles>,
 }
 
 /// What a run said and what it cost.
@@ -47,6 +48,7 @@ impl Graph {
             grace: Arc::new(Grace::default()),
             uptime: Duration::ZERO,
             concurrency: 4,
+            handles: Arc::new(Hands),
         }
     }
 
@@ -137,6 +139,12 @@ impl Recoverer<'_> {
         self
     }
 
+    /// Its window, which it has seen open, closes before it acts.
+    pub fn too_late(mut self) -> Self {
+        self.handles = Arc::new(TooLate);
+        self
+    }
+
     /// Its policy asks a person before drift is shown.
     pub fn asking(mut self) -> Self {
         self.policy.publish_neutral_drift = false;
@@ -173,7 +181,7 @@ impl Recoverer<'_> {
             policy: self.policy,
             dry: self.dry,
             concurrency: self.concurrency,
-            handles: Arc::new(Hands),
+            handles: self.handles,
             grace: self.grace,
             uptime: Arc::new(move || uptime),
             protect: false,
@@ -204,6 +212,32 @@ impl Handles for Hands {
 
     async fn permit(&self) -> Result<Option<Permit>> {
         Ok(Some(Permit::of(Window::Exclusive)))
+    }
+
+    fn acted(&self, _: ActionKind, _: ActionOutcome) {}
+
+    fn panicked(&self) {}
+}
+
+/// The same, and the window has just closed.
+struct TooLate;
+
+#[async_trait]
+impl Handles for TooLate {
+    fn now(&self) -> Timestamp {
+        Hands.now()
+    }
+
+    fn ulid(&self) -> String {
+        Hands.ulid()
+    }
+
+    async fn turn(&self) -> Result<Turn> {
+        Hands.turn().await
+    }
+
+    async fn permit(&self) -> Result<Option<Permit>> {
+        Ok(None)
     }
 
     fn acted(&self, _: ActionKind, _: ActionOutcome) {}

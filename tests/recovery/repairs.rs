@@ -18,6 +18,9 @@ on_both_dialects!(
     a_fork_that_lost_its_record_gets_it_back,
     a_fork_whose_files_are_gone_is_beyond_repair,
     with_all_records_there_is_nothing_to_repair,
+    a_lost_record_is_told_and_left_to_a_person,
+    a_record_that_is_written_anew_is_still_the_parent_of_its_forks,
+    the_rest_of_a_lock_without_a_record_is_removed,
     a_lock_that_somebody_else_has_taken_meanwhile_is_left_alone,
     maintenance_is_shown_only_after_a_person_was_asked_if_the_policy_says_so,
     what_was_published_to_a_branch_that_is_deleted_meanwhile_is_taken_back,
@@ -71,6 +74,53 @@ async fn with_all_records_there_is_nothing_to_repair(graph: Graph) {
     assert_eq!(graph.pin(MAIN, PERSON).await, 1);
     let repo = graph.recoverer().open().await.unwrap();
     assert!(repair::missing_records(&repo, None).await.unwrap().is_empty());
+}
+
+async fn a_lost_record_is_told_and_left_to_a_person(graph: Graph) {
+    forked(&graph).await;
+    graph.place.delete(&record()).await.unwrap();
+    let before = graph.picture().await;
+    let told = graph.recover().await;
+    let scope = told.only();
+    assert_eq!((scope.outcome, &scope.scope), (Outcome::Held, &format!("record of {PERSON} on {FEATURE}")));
+    assert!(scope.reason.contains("repair missing-ref --exclusive --table node:Person"), "{}", scope.reason);
+    assert!(graph.picture().await == before);
+    let repo = graph.recoverer().open().await.unwrap();
+    let proposals = repair::missing_records(&repo, None).await.unwrap();
+    repair::carry_out(&repo, &proposals[0], &Hands).await.unwrap();
+    graph.is_settled().await;
+}
+
+async fn a_record_that_is_written_anew_is_still_the_parent_of_its_forks(graph: Graph) {
+    forked(&graph).await;
+    graph.branch_from(FEATURE, "deeper").await;
+    graph.fork(PERSON, "deeper").await;
+    let version = graph.table_on(PERSON, "deeper").append(&["gil"]).await;
+    graph.publish("deeper", &[(PERSON, version)]).await;
+    let identity = async || {
+        let records = graph.table(PERSON).open().await.list_branches().await.unwrap();
+        (records[FEATURE].identifier.clone(), records["deeper"].identifier.clone())
+    };
+    let before = identity().await;
+    graph.place.delete(&record()).await.unwrap();
+    let repo = graph.recoverer().open().await.unwrap();
+    let proposals = repair::missing_records(&repo, None).await.unwrap();
+    let [proposal] = &proposals[..] else { panic!("{proposals:?}") };
+    repair::carry_out(&repo, proposal, &Hands).await.unwrap();
+    assert_eq!(identity().await, before);
+}
+
+async fn the_rest_of_a_lock_without_a_record_is_removed(graph: Graph) {
+    wrecks::lock(&graph).await;
+    let record = Key::parse(&format!("{MANIFEST}/_refs/branches/{SCHEMA_LOCK}.json")).unwrap();
+    graph.place.delete(&record).await.unwrap();
+    let tree = Key::parse(&format!("{MANIFEST}/tree/{SCHEMA_LOCK}")).unwrap();
+    assert!(!graph.place.list(&tree).await.unwrap().is_empty());
+    let repo = graph.recoverer().open().await.unwrap();
+    let proposal = repair::lock(&repo).await.unwrap().unwrap();
+    assert!(matches!(repair::carry_out(&repo, &proposal, &Hands).await.unwrap(), Acted::Settled));
+    assert_eq!(graph.place.list(&tree).await.unwrap(), []);
+    assert!(repair::lock(&repo).await.unwrap().is_none());
 }
 
 async fn a_lock_that_somebody_else_has_taken_meanwhile_is_left_alone(graph: Graph) {

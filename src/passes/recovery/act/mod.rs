@@ -130,6 +130,10 @@ impl Act<'_> {
         let Some(base) = self.base().await? else {
             return Ok(Acted::LookAgain("the branch went away".into()));
         };
+        // Before the first write of an undoing; before each restore it is asked again.
+        if self.undoes() && self.handles.permit().await?.is_none() {
+            return Ok(Acted::LookAgain(WINDOW_CLOSED.into()));
+        }
         if self.decision.needs_fence {
             for intent in &self.intents {
                 let armed = fence::arm(self.repo, self.seen, intent, self.handles).await;

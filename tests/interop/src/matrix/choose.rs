@@ -39,17 +39,17 @@ fn every(state: &State) -> Vec<Trial> {
     trials
 }
 
-/// Of the states that show their kind best both engines, one of them on S3 for every third; of the others every second state
-/// on one engine, in turns.
+/// Of the states that show their kind best one engine each, in turns, and for every third the other one on S3; of the others
+/// every second state, likewise.
 fn sampled(number: usize, state: &State) -> Vec<Trial> {
-    let at = |(index, engine): (usize, &Engine)| {
-        let s3 = state.sample().is_some_and(|sample| sample % 3 == 0 && index == sample % 2);
-        Trial { state: state.clone(), engine: *engine, place: if s3 { Place::S3 } else { Place::Disk } }
+    let (turn, chosen, s3) = match state.sample() {
+        Some(sample) => (sample, true, sample % 3 == 0),
+        None => (number / 2, number % 2 == 0, false),
     };
-    let trials: Vec<Trial> = state.engines.iter().enumerate().map(at).collect();
-    match (state.is_sample(), number % 2) {
-        (true, _) => trials,
-        (false, 0) => trials.into_iter().skip(number / 2 % state.engines.len()).take(1).collect(),
-        (false, _) => Vec::new(),
-    }
+    let at = |turn: usize, place| {
+        let engine = state.engines[turn % state.engines.len()];
+        Trial { state: state.clone(), engine, place }
+    };
+    let disk = chosen.then(|| at(turn, Place::Disk));
+    disk.into_iter().chain(s3.then(|| at(turn + 1, Place::S3))).collect()
 }

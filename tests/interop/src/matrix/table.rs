@@ -2,7 +2,6 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use super::outrigger::Answer;
 use super::trial::{Row, Trial};
 use crate::engine::Engine;
 use crate::state::{Kind, State};
@@ -42,7 +41,7 @@ impl Line {
             Cell::Said(name(state)),
             Cell::said(&words::story(&state.steps)),
             Cell::found(state, &own, |row| Some(row.engine.as_ref()?.words(words))),
-            Cell::found(state, &own, |row| row.once.as_ref().map(Answer::words)),
+            Cell::found(state, &own, once),
             Cell::found(state, &own, exclusive),
             Cell::found(state, &own, |row| Some(row.end.as_ref()?.words(words))),
             Cell::said(&state.remark()),
@@ -122,6 +121,12 @@ fn name(state: &State) -> String {
     }
 }
 
+/// Verdicts that differ from run to run are not told: that they are settled is.
+fn once(row: &Row) -> Option<String> {
+    let answer = row.once.as_ref()?;
+    Some(if row.trial.state.races() { format!("{} *", answer.exit) } else { answer.words() })
+}
+
 fn exclusive(row: &Row) -> Option<String> {
     let mut words = row.exclusive.as_ref()?.words();
     for command in row.trial.state.expects.person.iter().filter(|_| row.person) {
@@ -137,9 +142,8 @@ fn escaped(text: &str) -> String {
 /// On S3 a state ends as it does on disk.
 pub fn compare_places(rows: &mut [Row]) {
     let told = |row: &Row| {
-        let once = row.once.as_ref().map(Answer::words);
         let end = row.end.as_ref().map(|end| end.words(row.trial.state.expects.data.name()));
-        (once, exclusive(row), end)
+        (once(row), exclusive(row), end)
     };
     let all: Vec<_> = rows.iter().map(|row| (row.trial.clone(), told(row))).collect();
     for row in rows.iter_mut() {

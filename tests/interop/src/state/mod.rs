@@ -154,6 +154,11 @@ impl State {
         if self.notes.is_empty() { why } else { format!("{}; {why}", self.notes) }
     }
 
+    /// Whether the engine works on several tables side by side, so that how far each has come at the crash is chance.
+    pub fn races(&self) -> bool {
+        self.kind == Kind::Optimize
+    }
+
     pub fn is_sample(&self) -> bool {
         self.sample().is_some()
     }
