@@ -29,8 +29,10 @@ clippy: setup-build
 doc: setup-build
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
 
+# Minutes. Prints tables; docs/benchmarks.json keeps the same for machines. One alone: `BENCH=stranded`.
+BENCH ?=
 bench: setup
-	cargo bench
+	scripts/with-s3-server cargo bench -- --json docs/benchmarks.json $(BENCH)
 
 # Models and decisions alone: no Lance, seconds.
 check:

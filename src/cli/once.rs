@@ -83,8 +83,11 @@ pub(super) fn print_scopes(pass: &PassReport) {
     output::table(&["SCOPE", "VERDICT", "OUTCOME", "REASON"], &rows);
     for scope in &pass.scopes {
         for table in &scope.tables {
-            let move_of = format!("{} on {}: {} → {}", table.key, table.branch, table.from, table.to);
-            output::line(&format!("  {} {}", scope.scope, output::visible(&move_of)));
+            let place = format!("{} on {}", table.key, table.branch);
+            // The scope of drift is a table.
+            let named = scope.scope.strip_suffix(&place).unwrap_or(&scope.scope).trim_end();
+            let moves = format!("  {named} {place}: {} → {}", table.from, table.to);
+            output::line(&output::visible(&moves));
         }
     }
 }

@@ -70,6 +70,15 @@ async fn what_must_be_undone_waits_for_the_operators_word() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_drifted_table_is_named_once_in_its_line() {
+    let graph = Graph::on_disk(Dialect::GraphV4).await;
+    graph.table(PERSON).index().await;
+    let plan = on(&graph, &["plan", "--grace", "0s"]).out;
+    let moves: Vec<&str> = plan.lines().filter(|line| line.contains('→')).collect();
+    assert_eq!(moves, [format!("  drift {PERSON} on main: 1 → 2")]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn recoveries_are_listed_with_the_commit_that_shows_them() {
     for dialect in EACH {
         let graph = Graph::on_disk(dialect).await;
