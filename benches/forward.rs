@@ -1,14 +1,13 @@
 //! One commit of three tables, from the listing to the deletion of its sidecar.
 
-use crate::report::Row;
+use crate::report::{Report, Row};
 use crate::support::faults::Breaks;
 use crate::support::graph::{Graph, TABLES};
 use outrigger::repo::Dialect;
 use outrigger::store::Verb;
 use std::sync::Arc;
 
-pub async fn rows() -> Vec<Row> {
-    let mut rows = Vec::new();
+pub async fn measure(report: &mut Report) {
     for (dialect, most) in [(Dialect::GraphV4, 24.0), (Dialect::GraphV3, 36.0)] {
         let graph = Graph::on_s3(dialect).await.with_compacted_history().await;
         graph.sidecar("Load").of(&TABLES).write().await;
@@ -26,7 +25,6 @@ pub async fn rows() -> Vec<Row> {
             .rposition(|call| call.verb == Verb::Delete && call.path.as_ref().contains("/__recovery/"));
         let requests = deletion.expect("the sidecar is deleted") + 1;
         let what = format!("roll forward of 3 tables on S3, {}", dialect.as_str());
-        rows.push(Row::requests(what, requests).at_most(most));
+        report.tell(Row::requests(what, requests).at_most(most));
     }
-    rows
 }

@@ -1,12 +1,17 @@
 //! Looks at a graph with a short and with a long history: a look costs what changed, not the history.
 //!
-//! Writers compact the manifest now and then; here every [`COMPACTED`] publishes, and as many lie above the last compaction
-//! in both cases. A graph that nobody ever compacts is measured, too: each version of its manifest names every fragment.
+//! Writers compact the manifest now and then; here every [`MAINTAINED`] publishes, and as many lie above the last compaction
+//! in both cases. Then the versions before are removed, too: in memory as on disk a listing reads all names there are, where
+//! S3 gives a page. A graph that nobody ever maintains is measured beside: each version of its manifest names every fragment,
+//! and all versions are there.
+//!
+//! The graphs lie in memory: no store's latency hides what the work itself takes.
 
 use crate::harness::Hands;
-use crate::report::{Row, median};
+use crate::report::{Report, Row, median};
 use crate::support::graph::line::compact;
 use crate::support::graph::{Graph, MAIN, MANIFEST, PERSON, next_ulid};
+use lance::dataset::cleanup::{CleanupPolicyBuilder, cleanup_old_versions};
 use outrigger::model::manifest::{Change, CommitIntent, Publish};
 use outrigger::model::{Branch, TableKey};
 use outrigger::passes::recovery::act::Handles;
@@ -17,9 +22,9 @@ use std::time::{Duration, Instant};
 
 const FEW: usize = 100;
 const MANY: usize = 10_000;
-const NEVER_COMPACTED: usize = 2_000;
-/// Publishes between two compactions.
-const COMPACTED: usize = 100;
+const NEVER_MAINTAINED: usize = 2_000;
+/// Publishes between two times of maintenance.
+const MAINTAINED: usize = 100;
 const LOOKS: usize = 200;
 const MOST_GROWTH: f64 = 1.2;
 
@@ -32,44 +37,42 @@ struct Costs {
     requests: (u64, u64),
 }
 
-pub async fn rows() -> Vec<Row> {
-    let mut rows = Vec::new();
+pub async fn measure(report: &mut Report) {
     for dialect in [Dialect::GraphV4, Dialect::GraphV3] {
-        let few = costs(dialect, FEW, true).await;
-        let many = costs(dialect, MANY, true).await;
         let name = dialect.as_str();
-        rows.extend(told(&format!("{name}, {FEW} publishes"), &few));
-        rows.extend(told(&format!("{name}, {MANY} publishes"), &many));
+        let few = costs(dialect, FEW, true).await;
+        few.tell(report, &format!("{name}, {FEW} publishes"));
+        let many = costs(dialect, MANY, true).await;
+        many.tell(report, &format!("{name}, {MANY} publishes"));
         let growth = |what: &str, few: Duration, many: Duration| {
             let what = format!("{name}: {what}, after {MANY} publishes against after {FEW}");
             Row::new(what, many.as_secs_f64() / few.as_secs_f64(), "×").at_most(MOST_GROWTH)
         };
-        rows.push(growth("idle look", few.idle, many.idle));
-        rows.push(growth("look that finds one publish", few.published, many.published));
-        let never = costs(dialect, NEVER_COMPACTED, false).await;
-        rows.extend(told(&format!("{name}, {NEVER_COMPACTED} publishes, never compacted"), &never));
+        report.tell(growth("idle look", few.idle, many.idle));
+        report.tell(growth("look that finds one publish", few.published, many.published));
+        let never = costs(dialect, NEVER_MAINTAINED, false).await;
+        never.tell(report, &format!("{name}, {NEVER_MAINTAINED} publishes, never maintained"));
     }
-    rows
 }
 
-fn told(of: &str, costs: &Costs) -> Vec<Row> {
-    vec![
-        Row::requests(format!("{of}: idle look"), costs.requests.0 as usize).at_most(2.0),
-        Row::requests(format!("{of}: look that finds one publish"), costs.requests.1 as usize),
-        Row::time(format!("{of}: idle look"), costs.idle),
-        Row::time(format!("{of}: look that finds one publish"), costs.published),
-        Row::time(format!("{of}: cold start"), costs.start),
-        Row::time(format!("{of}: our publish"), costs.publish),
-    ]
+impl Costs {
+    fn tell(&self, report: &mut Report, of: &str) {
+        report.tell(Row::requests(format!("{of}: idle look"), self.requests.0 as usize).at_most(2.0));
+        report.tell(Row::requests(format!("{of}: look that finds one publish"), self.requests.1 as usize));
+        report.tell(Row::time(format!("{of}: time of an idle look"), self.idle));
+        report.tell(Row::time(format!("{of}: time of a look that finds one publish"), self.published));
+        report.tell(Row::time(format!("{of}: cold start"), self.start));
+        report.tell(Row::time(format!("{of}: our publish"), self.publish));
+    }
 }
 
-async fn costs(dialect: Dialect, publishes: usize, compacted: bool) -> Costs {
-    let graph = Graph::on_disk(dialect).await;
+async fn costs(dialect: Dialect, publishes: usize, maintained: bool) -> Costs {
+    let graph = Graph::in_memory(dialect).await;
     let writer = graph.recoverer().open().await.expect("a graph");
     for n in 1..=publishes {
         publish(&writer).await;
-        if compacted && n % COMPACTED == 0 && n < publishes {
-            compact(&mut graph.open(MANIFEST, MAIN).await).await;
+        if maintained && n % MAINTAINED == 0 && n < publishes {
+            maintain(&graph).await;
         }
     }
     let keeper = graph.recoverer().open().await.expect("a graph");
@@ -110,6 +113,14 @@ async fn costs(dialect: Dialect, publishes: usize, compacted: bool) -> Costs {
         publish: median(publishing),
         requests: (idle_requests / LOOKS as u64, publish_requests / (LOOKS / 4) as u64),
     }
+}
+
+/// Compacts the manifest and keeps only its last versions.
+async fn maintain(graph: &Graph) {
+    let mut manifest = graph.open(MANIFEST, MAIN).await;
+    compact(&mut manifest).await;
+    let policy = CleanupPolicyBuilder::default().retain_n_versions(&manifest, 2).await.expect("versions");
+    cleanup_old_versions(&manifest, policy.build()).await.expect("a cleanup");
 }
 
 /// One more version of one table, as a writer that knows the newest manifest publishes it.

@@ -1,6 +1,6 @@
 //! The real daemon over many repositories in which nothing happens.
 
-use crate::report::Row;
+use crate::report::{Report, Row};
 use crate::support::graph::Graph;
 use crate::support::ministack;
 use crate::support::repos;
@@ -18,7 +18,7 @@ const MOST_MIB: f64 = 256.0;
 const INTERVAL: &str = "10s";
 const WATCHED_FOR: Duration = Duration::from_secs(60);
 
-pub async fn rows() -> Vec<Row> {
+pub async fn measure(report: &mut Report) {
     let dir = tempfile::tempdir().expect("a directory");
     let graph = Graph::on_disk(Dialect::GraphV4).await;
     let files = graph.place.dir().join("graph");
@@ -33,7 +33,8 @@ pub async fn rows() -> Vec<Row> {
         .expect("text");
     }
     let on_s3 = on_s3(&graph).await;
-    vec![memory("on disk", dir.path(), &on_disk), memory("on S3", dir.path(), &on_s3)]
+    report.tell(memory("on disk", dir.path(), &on_disk));
+    report.tell(memory("on S3", dir.path(), &on_s3));
 }
 
 /// The same graph in many places of one bucket: a graph without branches holds no address.

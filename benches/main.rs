@@ -1,5 +1,5 @@
 //! What recovery and watching cost, on an optimised build: `make bench`, or one of them by name:
-//! `cargo bench -- stranded`. Prints a table, and with `--json FILE` writes the same as JSON.
+//! `cargo bench -- stranded`. Prints a table, and with `--json FILE` keeps the same as JSON.
 //!
 //! | room | asks |
 //! |---|---|
@@ -24,37 +24,27 @@ mod stranded;
 #[path = "../tests/support/mod.rs"]
 mod support;
 
-use report::Row;
+use report::Report;
 use std::path::PathBuf;
 
 fn main() {
     let (names, json) = arguments();
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let wanted = |name: &str| names.is_empty() || names.iter().any(|wanted| wanted == name);
-    let mut rows = Vec::new();
+    let mut report = Report::kept_in(json);
     if wanted("forward") {
-        rows.extend(told(runtime.block_on(forward::rows())));
+        runtime.block_on(forward::measure(&mut report));
     }
     if wanted("growth") {
-        rows.extend(told(runtime.block_on(growth::rows())));
+        runtime.block_on(growth::measure(&mut report));
     }
     if wanted("stranded") {
-        rows.extend(told(runtime.block_on(stranded::rows())));
+        runtime.block_on(stranded::measure(&mut report));
     }
     if wanted("idle") {
-        rows.extend(told(runtime.block_on(idle::rows())));
+        runtime.block_on(idle::measure(&mut report));
     }
-    if let Some(path) = json {
-        let text = serde_json::to_string_pretty(&rows).expect("JSON");
-        std::fs::write(&path, text + "\n").unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    }
-    let missed: Vec<_> = rows.iter().filter(|row| row.misses()).map(|row| row.what.as_str()).collect();
-    assert!(missed.is_empty(), "targets missed: {missed:?}");
-}
-
-fn told(rows: Vec<Row>) -> Vec<Row> {
-    report::print(&rows);
-    rows
+    report.ends();
 }
 
 /// Names of benches, and where to write JSON. Cargo itself adds `--bench`.

@@ -1,7 +1,7 @@
 //! Many stranded commits, each of one table, where each request takes its time. Observations run side by side; publishes on
 //! one branch queue.
 
-use crate::report::Row;
+use crate::report::{Report, Row};
 use crate::support::faults::Latency;
 use crate::support::graph::create::fresh_with;
 use crate::support::graph::{Graph, TABLES};
@@ -14,9 +14,8 @@ use std::time::{Duration, Instant};
 const COMMITS: usize = 200;
 const LATENCY: Duration = Duration::from_millis(20);
 
-pub async fn rows() -> Vec<Row> {
+pub async fn measure(report: &mut Report) {
     let stranded = stranded().await;
-    let mut rows = Vec::new();
     for at_once in [1, 4, 16] {
         let graph = stranded.copy().await;
         let recoverer = graph.recoverer().without_window().at_once(at_once).under(Arc::new(Latency(LATENCY)));
@@ -27,11 +26,10 @@ pub async fn rows() -> Vec<Row> {
         let done = told.report.scopes.iter().filter(|scope| scope.outcome == Outcome::Done).count();
         assert_eq!(done, COMMITS, "{:#?}", told.report);
         let what = format!("{COMMITS} stranded commits at {LATENCY:?} per request, {at_once} at once");
-        rows.push(Row::new(&what, took.as_secs_f64(), "s"));
+        report.tell(Row::new(&what, took.as_secs_f64(), "s"));
         let each = told.requests.total() as f64 / COMMITS as f64;
-        rows.push(Row::new(what + ", each", each, "requests"));
+        report.tell(Row::new(what + ", each", each, "requests"));
     }
-    rows
 }
 
 async fn stranded() -> Graph {

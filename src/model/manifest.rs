@@ -7,6 +7,7 @@
 use super::audit::Verdict;
 use super::ids::{Branch, OperationId, TableKey, Version};
 use super::time::Timestamp;
+use rpds::RedBlackTreeMapSync;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -123,13 +124,18 @@ pub struct BrokenRow {
 }
 
 /// Everything that the rows of one manifest branch say, reduced.
+///
+/// What grows with the history is shared between a state and its copies, so a look that finds one row more costs the same
+/// after many publishes as after few.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ManifestState {
     locations: BTreeMap<TableKey, String>,
     latest: BTreeMap<TableKey, Entry>,
     tombstones: BTreeMap<TableKey, Version>,
-    markers: BTreeMap<OperationId, Marker>,
-    commits: BTreeMap<String, GraphCommit>,
+    markers: RedBlackTreeMapSync<OperationId, Marker>,
+    commits: RedBlackTreeMapSync<String, GraphCommit>,
+    /// Id of the newest commit.
+    head: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -172,17 +178,14 @@ impl ManifestState {
                 let known = self.tombstones.entry(key(&row.table_key)?).or_default();
                 *known = dropped.max(*known);
             }
-            "graph_commit" => {
-                let commit = commit_from(row)?;
-                self.commits.insert(commit.id.clone(), commit);
-            }
+            "graph_commit" => self.absorb_commit(commit_from(row)?),
             MARKER_TYPE => {
                 let operation =
                     row.object_id.strip_prefix(MARKER_PREFIX).ok_or("a marker under a foreign id")?;
                 let operation = OperationId::parse(operation).map_err(|bad| bad.to_string())?;
                 let text = row.metadata.ok_or("a marker without metadata")?;
-                self.markers
-                    .insert(operation, serde_json::from_str(&text).map_err(|error| error.to_string())?);
+                let marker = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+                self.markers.insert_mut(operation, marker);
             }
             // Kinds of a later or another program: skipped by every reader of this format.
             _ => {}
@@ -202,6 +205,16 @@ impl ManifestState {
             self.latest.insert(key, entry);
         }
         Ok(())
+    }
+
+    fn absorb_commit(&mut self, commit: GraphCommit) {
+        let is_head = self.head.as_ref() == Some(&commit.id);
+        let newest = head_of(self.head().into_iter().chain([&commit])).map(|head| head.id.clone());
+        self.commits.insert_mut(commit.id.clone(), commit);
+        self.head = match is_head {
+            true => head_of(self.commits.values()).map(|head| head.id.clone()),
+            false => newest,
+        };
     }
 
     /// To be asked once all rows are absorbed: every version row has its table row.
@@ -248,6 +261,11 @@ impl ManifestState {
     /// The recovery that has already ended this operation, if any.
     pub fn marker(&self, operation: &OperationId) -> Option<&Marker> {
         self.markers.get(operation)
+    }
+
+    /// The newest commit in this manifest, as [`head_of`] tells it.
+    pub fn head(&self) -> Option<&GraphCommit> {
+        self.commits.get(self.head.as_ref()?)
     }
 
     /// Commits in this manifest (graph-v4; empty on graph-v3, whose history lies in a dataset of its own).
@@ -403,8 +421,9 @@ impl ManifestState {
         if inline_lineage {
             rows.extend(self.lineage_rows(&publish.commits, branch, made));
         }
-        let mut ids: BTreeSet<&String> = self.commits.keys().collect();
-        match rows.iter().map(|row| &row.object_id).find(|id| !ids.insert(id)) {
+        let mut ids = BTreeSet::new();
+        let mut written = rows.iter().map(|row| &row.object_id);
+        match written.find(|id| !ids.insert(*id) || self.commits.contains_key(*id)) {
             Some(twice) => Err(Refusal::WrittenTwice(twice.clone())),
             None => Ok(rows),
         }
@@ -462,7 +481,7 @@ impl ManifestState {
 
     /// A row for each commit, and for the last one the head of the branch; commits carry the branch, the head is named by it.
     fn lineage_rows(&self, commits: &[CommitIntent], branch: &Branch, made: Version) -> Vec<ManifestRow> {
-        let mut parent = head_of(self.commits.values()).map(|head| head.id.clone());
+        let mut parent = self.head.clone();
         let mut rows = Vec::new();
         let mut head = None;
         for commit in commits {

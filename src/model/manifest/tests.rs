@@ -605,7 +605,7 @@ mod lineage {
         };
         state.absorb(lineage(&state.clone(), &committing([commit]), &feature())).unwrap();
         assert_eq!(
-            head_of(state.commits()),
+            state.head(),
             Some(&GraphCommit {
                 id: FIRST.into(),
                 branch: feature(),
@@ -615,6 +615,32 @@ mod lineage {
                 created_at: 1_750_000_000_000_000,
                 actor: Some("alice".into()),
             })
+        );
+    }
+
+    #[test]
+    fn the_head_is_known_in_whatever_order_commits_are_absorbed() {
+        let commit = |id: &str, made| ManifestRow {
+            object_id: id.into(),
+            object_type: "graph_commit".into(),
+            metadata: Some(r#"{"created_at":1}"#.into()),
+            table_version: Some(made),
+            ..ManifestRow::default()
+        };
+        let head = |rows: &[ManifestRow]| {
+            let mut state = ManifestState::default();
+            for row in rows {
+                state.absorb([row.clone()]).unwrap();
+                assert_eq!(state.head(), head_of(state.commits()));
+            }
+            state.head().unwrap().id.clone()
+        };
+        assert_eq!(head(&[commit("a", 3), commit("b", 4), commit("c", 2)]), "b");
+        assert_eq!(head(&[commit("c", 2), commit("b", 4), commit("a", 3)]), "b");
+        assert_eq!(
+            head(&[commit("a", 3), commit("b", 4), commit("b", 2)]),
+            "a",
+            "a later form of the head itself"
         );
     }
 
