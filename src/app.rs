@@ -3,6 +3,7 @@
 use crate::config::Settings;
 use crate::daemon::{Daemon, Parts};
 use crate::error::Result;
+use crate::host::{Clock, Host, Monotonic, SystemClock};
 use crate::model::{Permit, Timestamp, Window};
 use crate::passes::recovery::act::{Handles, Turn};
 use crate::passes::recovery::decide::Policy;
@@ -10,8 +11,6 @@ use crate::passes::recovery::observe::Grace;
 use crate::passes::recovery::run::Run;
 use crate::passes::report::{ActionKind, ActionOutcome};
 use crate::repo::Repository;
-use crate::runtime::backoff::SystemChance;
-use crate::runtime::clock::{Clock, Monotonic, SystemClock};
 use crate::runtime::windows::{self, ManualWindow};
 use crate::store::{RepoUri, Store, StoreParts, StoreSettings};
 use async_trait::async_trait;
@@ -36,13 +35,8 @@ pub fn ulid() -> String {
 
 /// Wires the daemon and binds its address.
 pub async fn daemon(settings: Settings) -> Result<Daemon> {
-    let parts = Parts {
-        clock: Arc::new(SystemClock::new()),
-        chance: Arc::new(SystemChance),
-        ulid: Arc::new(ulid),
-        store: StoreParts::real(),
-        holder: holder(),
-    };
+    let parts =
+        Parts { host: Host::real(), ulid: Arc::new(ulid), store: StoreParts::real(), holder: holder() };
     Daemon::bind(settings, parts).await
 }
 

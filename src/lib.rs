@@ -19,7 +19,8 @@
 //! | `passes` | what is done: one room per pass, each `observe`, `decide`, `act` |
 //! | `repo` | the edge to Lance: dialects, snapshots, publish, lineage, audit, tables |
 //! | `store` | the edge to the object store: layout, conditional writes, decorators |
-//! | `runtime` | how it turns: clock, watch, schedule, lease, windows |
+//! | `host` | what comes from this machine: time, sleep, chance |
+//! | `runtime` | how it turns: queue, watch, schedule, lease, windows |
 //! | `daemon` | many repositories, each looked at again and again |
 //! | `config`, `telemetry`, `cli`, `app` | settings, metrics, commands, and the one place that builds the real things |
 //!
@@ -40,6 +41,8 @@ pub mod cli;
 pub mod config;
 #[cfg(feature = "engine")]
 pub mod daemon;
+#[cfg(feature = "engine")]
+pub mod host;
 #[cfg(feature = "engine")]
 #[expect(clippy::disallowed_methods, reason = "the one room that makes Lance's mutating calls")]
 pub mod repo;

@@ -3,10 +3,10 @@
 #![cfg(feature = "engine")]
 
 use outrigger::config::{self, PassName, RepositoryName, Secret, Settings, Sources};
+use outrigger::host::SystemClock;
 use outrigger::model::Timestamp;
 use outrigger::model::audit::Verdict;
 use outrigger::passes::report::{ActionKind, ActionOutcome, WaitReason};
-use outrigger::runtime::clock::SystemClock;
 use outrigger::store::Requests;
 use outrigger::telemetry::families;
 use outrigger::telemetry::health;

@@ -3,8 +3,8 @@
 use super::{Format, output};
 use crate::config::{Sources, check, load};
 use crate::error::{Error, Result};
+use crate::host::{Clock, SystemClock};
 use crate::passes::report::Exit;
-use crate::runtime::clock::{Clock, SystemClock};
 use std::path::PathBuf;
 
 /// Arguments.

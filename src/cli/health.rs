@@ -3,8 +3,8 @@
 use super::{duration, output};
 use crate::config::{Sources, load, raw};
 use crate::error::{Error, Result};
+use crate::host::SystemClock;
 use crate::passes::report::Exit;
-use crate::runtime::clock::SystemClock;
 use crate::telemetry::health;
 use std::net::SocketAddr;
 use std::path::PathBuf;

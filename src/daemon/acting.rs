@@ -1,10 +1,10 @@
 //! What the pass is handed by the daemon: time, ids, our turn (the lease) and the right to undo (a window).
 
 use crate::error::Result;
+use crate::host::{Clock, Monotonic};
 use crate::model::{Permit, Timestamp};
 use crate::passes::recovery::act::{Handles, Turn};
 use crate::passes::report::{ActionKind, ActionOutcome};
-use crate::runtime::clock::{Clock, Monotonic};
 use crate::runtime::lease::{Lease, Taken};
 use crate::runtime::windows::{Open, Windows};
 use crate::store::Store;

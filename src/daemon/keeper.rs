@@ -8,14 +8,15 @@ use super::due::{Extent, Facts, extent};
 use super::told::Told;
 use crate::config::{LeaseSettings, PassName, PassSettings, RepositorySettings};
 use crate::error::{Error, Kind, Result};
+use crate::host::chance::jittered;
+use crate::host::{Host, Monotonic};
 use crate::model::{Branch, Window};
 use crate::passes::recovery::decide::Policy;
 use crate::passes::recovery::observe::Grace;
 use crate::passes::recovery::run::{self as recovery, Run};
 use crate::passes::report::ScopeReport;
 use crate::repo::Repository;
-use crate::runtime::backoff::{Backoff, BackoffPolicy, jittered};
-use crate::runtime::clock::Monotonic;
+use crate::runtime::backoff::{Backoff, BackoffPolicy};
 use crate::runtime::lease::Lease;
 use crate::runtime::queue::{Reason, Requeue};
 use crate::runtime::watch::{News, Watch, claims_in, oldest};
@@ -74,7 +75,7 @@ impl Keeper {
         parts: Parts,
         metrics: RepositoryMetrics,
     ) -> Self {
-        let failures = Backoff::new(BackoffPolicy::DEFAULT, parts.chance.clone());
+        let failures = Backoff::new(BackoffPolicy::DEFAULT, parts.host.chance.clone());
         let state = tokio::sync::Mutex::new(State { kept: None, failures });
         Self { settings, lease, parts, metrics, status: SharedStatus::default(), state }
     }
@@ -93,7 +94,7 @@ impl Keeper {
     async fn look_once(&self, reason: Reason) -> Requeue {
         let mut state = self.state.lock().await;
         let state = &mut *state;
-        let began = self.parts.clock.monotonic();
+        let began = self.parts.host.clock.monotonic();
         let looked = match self.kept(&mut state.kept).await {
             Ok(kept) => self.look(kept, reason).await,
             Err(error) => Err(error),
@@ -111,7 +112,8 @@ impl Keeper {
                     self.let_go(&mut state.kept).await;
                 }
                 self.tell_failure(&error);
-                let (now, took) = (self.parts.clock.now(), self.parts.clock.monotonic().since(began));
+                let (now, took) =
+                    (self.parts.host.clock.now(), self.parts.host.clock.monotonic().since(began));
                 self.metrics.activation(PassName::Recovery, outcome_of(&error), took, now);
                 self.settings.interval.max(state.failures.failed(()))
             }
@@ -145,7 +147,7 @@ impl Keeper {
         let store = Store::open(&self.settings.uri, &self.settings.store, self.parts.store.clone()).await?;
         let repo = Repository::open(store.clone()).await?;
         repo.require_graph()?;
-        let Parts { clock, ulid, holder, chance, .. } = self.parts.clone();
+        let Parts { host: Host { clock, chance }, ulid, holder, .. } = self.parts.clone();
         let lease = Lease::new(store, clock.clone(), self.lease, holder, ulid);
         Ok(Kept {
             repo,
@@ -169,7 +171,7 @@ impl Keeper {
     }
 
     async fn look(&self, kept: &mut Kept, reason: Reason) -> Result<Duration> {
-        let now = self.parts.clock.monotonic();
+        let now = self.parts.host.clock.monotonic();
         let news = kept.watch.look(&kept.repo).await?;
         kept.lease.look(&news.listing).await;
         let open = self.windows(kept, &news).await?;
@@ -182,7 +184,7 @@ impl Keeper {
                 kept.judged = ripe;
             }
             Some(pass) if pass.schedule.is_none() && kept.told.is_success() => {
-                self.metrics.nothing_to_do(PassName::Recovery, self.parts.clock.now());
+                self.metrics.nothing_to_do(PassName::Recovery, self.parts.host.clock.now());
             }
             _ => {}
         }
@@ -202,7 +204,7 @@ impl Keeper {
         let looked = windows.look(kept.repo.store(), &news.listing).await;
         *kept.windows.lock().unwrap_or_else(PoisonError::into_inner) = windows;
         looked?;
-        Ok(open_window(&kept.windows, self.parts.clock.as_ref(), kept.repo.store()))
+        Ok(open_window(&kept.windows, self.parts.host.clock.as_ref(), kept.repo.store()))
     }
 
     fn facts(&self, kept: &Kept, news: &News, open: Option<&Open>, reason: Reason, now: Monotonic) -> Facts {
@@ -242,19 +244,19 @@ impl Keeper {
         due: Extent,
         open: Option<&Open>,
     ) -> Result<()> {
-        let began = self.parts.clock.monotonic();
+        let began = self.parts.host.clock.monotonic();
         let run = Arc::new(self.run_of(kept, pass, open, began));
         let ended = tokio::select! {
             ended = self.passes(kept, &run, due) => ended,
-            () = self.parts.clock.sleep(pass.timeout) => Err(Error::new(
+            () = self.parts.host.clock.sleep(pass.timeout) => Err(Error::new(
                 Kind::Unavailable,
                 format!("recovery took longer than {} and was given up; it begins again", humantime::format_duration(pass.timeout)),
             )),
         };
         ended?;
-        let now = self.parts.clock.monotonic();
+        let now = self.parts.host.clock.monotonic();
         let outcome = kept.told.outcome();
-        self.metrics.activation(PassName::Recovery, outcome, now.since(began), self.parts.clock.now());
+        self.metrics.activation(PassName::Recovery, outcome, now.since(began), self.parts.host.clock.now());
         if due == Extent::Everything {
             kept.everything_at = Some(now);
         }
@@ -311,8 +313,8 @@ impl Keeper {
 
     /// When to look again: at the regular interval, or when something wants it earlier.
     fn come_back(&self, kept: &Kept, news: &News) -> Duration {
-        let now = self.parts.clock.monotonic();
-        let regular = jittered(self.settings.interval, self.parts.chance.as_ref());
+        let now = self.parts.host.clock.monotonic();
+        let regular = jittered(self.settings.interval, self.parts.host.chance.as_ref());
         let appointment = kept.told.appointment().map(|at| at.since(now));
         let ripe = claims_in(&news.listing).map(|claim| self.young_for(kept, claim));
         let ripe = ripe.filter(|left| !left.is_zero()).min();
@@ -332,7 +334,7 @@ impl Keeper {
         *status = Status {
             dialect: Some(kept.repo.recognised().dialect.as_str()),
             outcome: status.outcome,
-            looked_at: Some(self.parts.clock.now()),
+            looked_at: Some(self.parts.host.clock.now()),
             error: None,
             window,
             leads,
@@ -352,7 +354,7 @@ impl Keeper {
         }
         status.error = Some(chain);
         status.outcome = Some(outcome);
-        status.looked_at = Some(self.parts.clock.now());
+        status.looked_at = Some(self.parts.host.clock.now());
     }
 
     /// After each look, whatever came of it.

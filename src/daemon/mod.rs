@@ -24,8 +24,7 @@ mod told;
 
 use crate::config::{RepositoryName, Settings};
 use crate::error::Result;
-use crate::runtime::backoff::Chance;
-use crate::runtime::clock::Clock;
+use crate::host::Host;
 use crate::runtime::queue::{Reason, Requeue, Wake};
 use crate::runtime::runner::{Activation, Runner, Waker};
 use crate::runtime::wake::wake_on_schedule;
@@ -54,10 +53,8 @@ const WAKES: usize = 256;
 /// What the daemon is made of besides its settings: everything that a test or simulation may want to decide.
 #[derive(Clone)]
 pub struct Parts {
-    /// Time.
-    pub clock: Arc<dyn Clock>,
-    /// Chance, for jitter.
-    pub chance: Arc<dyn Chance>,
+    /// Time and chance.
+    pub host: Host,
     /// Fresh ids.
     pub ulid: Arc<dyn Fn() -> String + Send + Sync>,
     /// What every store is made of.
@@ -82,13 +79,13 @@ impl Daemon {
     /// # Errors
     /// [`crate::Kind::Invalid`] for a token that cannot be read or an address that cannot be had.
     pub async fn bind(settings: Settings, parts: Parts) -> Result<Self> {
-        let metrics = Metrics::new(&settings, parts.clock.now())?;
+        let metrics = Metrics::new(&settings, parts.host.clock.now())?;
         let keepers = settings.repositories.iter().map(|repository| {
             let metrics = metrics.repository(repository.name.to_string());
             (repository.name.clone(), Keeper::new(repository.clone(), settings.lease, parts.clone(), metrics))
         });
         let keepers = Arc::new(Keepers(keepers.collect()));
-        let runner = Runner::new(parts.clock.clone(), settings.concurrency, keepers.clone());
+        let runner = Runner::new(parts.host.clock.clone(), settings.concurrency, keepers.clone());
         let statuses = keepers.0.iter().map(|(name, keeper)| (name.clone(), keeper.status()));
         let board = Arc::new(Board::new(runner.waker(), statuses.collect(), settings.http.max_waiting));
         let server = Server::bind(settings.http.listen, board.clone(), metrics, tokens(&settings)?).await?;
@@ -106,7 +103,7 @@ impl Daemon {
         let waker = runner.waker();
         wake_all(&waker, &settings);
         let schedules = wake_by_schedule(&settings, &parts, waker).await?;
-        let serving = tokio::spawn(server.run(parts.clock.clone(), stop.clone()));
+        let serving = tokio::spawn(server.run(parts.host.clock.clone(), stop.clone()));
         tokio::select! {
             () = runner.run(stop.clone()) => {}
             () = after(&stop, &parts, PATIENCE) => tracing::warn!("what still runs is dropped: the next start finishes it"),
@@ -115,7 +112,7 @@ impl Daemon {
         schedules.stop().await;
         tokio::select! {
             () = keepers.release() => {}
-            () = parts.clock.sleep(LEASES_PATIENCE) => tracing::warn!("not every lease was given up: others wait until it has run out"),
+            () = parts.host.clock.sleep(LEASES_PATIENCE) => tracing::warn!("not every lease was given up: others wait until it has run out"),
         }
         serving.await.unwrap_or_else(|stopped| {
             Err(crate::Error::internal("the HTTP server's task stopped").caused_by(stopped))
@@ -125,7 +122,7 @@ impl Daemon {
 
 async fn after(stop: &CancellationToken, parts: &Parts, patience: Duration) {
     stop.cancelled().await;
-    parts.clock.sleep(patience).await;
+    parts.host.clock.sleep(patience).await;
 }
 
 fn wake_all(waker: &Waker<RepositoryName>, settings: &Settings) {
@@ -149,7 +146,7 @@ async fn wake_by_schedule(
         schedules.extend(windows.map(|schedule| (wake(Reason::Window), schedule)));
     }
     let (sender, mut receiver) = tokio::sync::mpsc::channel(WAKES);
-    let alarms = wake_on_schedule(schedules, parts.clock.clone(), sender).await?;
+    let alarms = wake_on_schedule(schedules, parts.host.clock.clone(), sender).await?;
     let mut passing_on = tokio::task::JoinSet::new();
     passing_on.spawn(async move {
         while let Some(wake) = receiver.recv().await {

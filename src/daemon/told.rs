@@ -1,9 +1,9 @@
 //! What the last runs told, and when their scopes want to be looked at again.
 
+use crate::host::Monotonic;
 use crate::model::Window;
 use crate::passes::report::{Exit, Outcome, ScopeReport, WaitReason};
 use crate::runtime::backoff::Backoff;
-use crate::runtime::clock::Monotonic;
 use crate::store::Meta;
 use crate::telemetry::labels::ActivationOutcome;
 use std::collections::{BTreeMap, BTreeSet};

@@ -3,39 +3,12 @@
 //! Full jitter (a delay drawn evenly from zero to the ceiling of this step) spreads many scopes that failed together
 //! better than a fixed delay with a little noise, which would bring them all back at once.
 
+use crate::host::Chance;
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// Where chance comes from. Handed in, so that a test or a seed decides.
-pub trait Chance: Send + Sync {
-    /// A number drawn evenly from `0.0..1.0`.
-    fn unit(&self) -> f64;
-}
-
-impl<F: Fn() -> f64 + Send + Sync> Chance for F {
-    fn unit(&self) -> f64 {
-        self()
-    }
-}
-
-/// This process's random numbers.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct SystemChance;
-
-impl Chance for SystemChance {
-    #[expect(clippy::disallowed_methods, reason = "the room that asks for random numbers")]
-    fn unit(&self) -> f64 {
-        rand::random::<f64>()
-    }
-}
-
-/// `interval` shortened or lengthened by up to a tenth, so that many daemons do not tick in step.
-pub fn jittered(interval: Duration, chance: &dyn Chance) -> Duration {
-    interval.mul_f64(0.9 + 0.2 * chance.unit().clamp(0.0, 1.0))
-}
 
 /// The shape of a backoff: the first ceiling, and the highest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -148,21 +121,5 @@ mod tests {
         backoff.succeeded(&"a");
         backoff.retain(|scope| *scope != "b");
         assert_eq!([backoff.failures(&"a"), backoff.failures(&"b"), backoff.failures(&"c")], [0, 0, 1]);
-    }
-
-    #[test]
-    fn an_interval_is_jittered_by_a_tenth_each_way() {
-        let tenth = Duration::from_secs(10);
-        let at = |unit: f64| jittered(tenth, &move || unit);
-        assert_eq!(at(0.0), Duration::from_secs(9));
-        assert_eq!(at(0.5), tenth);
-        assert!(at(0.999_999) <= Duration::from_secs(11));
-    }
-
-    #[test]
-    fn the_system_draws_from_the_unit_interval() {
-        let drawn: Vec<f64> = (0..100).map(|_| SystemChance.unit()).collect();
-        assert!(drawn.iter().all(|unit| (0.0..1.0).contains(unit)));
-        assert!(drawn.iter().any(|unit| *unit != drawn[0]));
     }
 }

@@ -16,9 +16,9 @@
 //! | an answer is lost | the store room reads back; if even that fails, the lease is not held |
 //! | a clock is wrong | none is read but the monotonic one |
 
-use super::clock::{Clock, Monotonic};
 use crate::config::LeaseSettings;
 use crate::error::{Error, Result};
+use crate::host::{Clock, Monotonic};
 use crate::model::Timestamp;
 use crate::store::layout::recovery_dir;
 use crate::store::{ControlObject, ETag, Meta, Store, Written};

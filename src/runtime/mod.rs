@@ -1,9 +1,7 @@
-//! How it turns: clock, schedules, backoff, and the queue that runs one thing per key.
+//! How it turns: schedules, backoff, and the queue that runs one thing per key.
 //!
 //! | file | for |
 //! |---|---|
-//! | [`clock`] | the only reader of this host's clocks, behind a trait |
-//! | [`manual_clock`] | a clock that stands still until a test moves it |
 //! | [`schedule`] | cron expressions as pure functions of a time: next run, open window |
 //! | [`wake`] | wakes a channel when a schedule is due; decides nothing |
 //! | [`backoff`] | how long to leave a scope alone after a failure |
@@ -16,9 +14,7 @@
 //! Nothing here knows what a pass does. Time, chance and work are handed in, so that every rule of this room can be
 //! tested without waiting.
 pub mod backoff;
-pub mod clock;
 pub mod lease;
-pub mod manual_clock;
 pub mod queue;
 pub mod runner;
 pub mod schedule;

@@ -7,7 +7,7 @@
 //! * a wake for a key that waits for a later moment runs it now and drops that appointment;
 //! * keys run in the order in which they became ready.
 
-use super::clock::Monotonic;
+use crate::host::Monotonic;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::{Hash, Hasher};
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! Turns the queue: starts what is ready, waits for what runs, keeps one run's trouble from the others.
 
-use super::clock::{Clock, Monotonic};
 use super::queue::{Plan, Requeue, Wake};
+use crate::host::{Clock, Monotonic};
 use async_trait::async_trait;
 use std::any::Any;
 use std::collections::HashMap;

@@ -1,6 +1,6 @@
-use super::super::manual_clock::ManualClock;
 use super::super::queue::Reason;
 use super::*;
+use crate::host::ManualClock;
 use crate::model::Timestamp;
 use std::time::Duration;
 use tokio::sync::Semaphore;

@@ -5,8 +5,8 @@
 //! would be an hour off after the next change of clocks. A minute that was missed (a suspended host, a jump of the wall
 //! clock) is made up for by one wake, not by one per missed run.
 
-use super::clock::Clock;
 use super::schedule::Schedule;
+use crate::host::Clock;
 use crate::model::Timestamp;
 use crate::{Error, Result};
 use std::fmt;
@@ -95,8 +95,8 @@ where
 
 #[cfg(test)]
 mod tests {
-    use super::super::manual_clock::ManualClock;
     use super::*;
+    use crate::host::ManualClock;
     use std::time::Duration;
 
     const HOUR: Duration = Duration::from_secs(3600);

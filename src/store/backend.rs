@@ -1,12 +1,12 @@
 //! The innermost store for an address, made so that the layers above see every request: its own repetitions are off.
 
 use super::clock::{Listening, StoreClock};
-use super::host::Host;
 use super::layers::ordered::Ordered;
 use super::settings::{Credentials, StoreSettings};
 use super::trouble;
 use super::uri::{RepoUri, Scheme};
 use crate::error::{Error, Result};
+use crate::host::Clock;
 use lance_io::object_store::providers::aws::build_aws_credential;
 use object_store::aws::{AmazonS3Builder, AwsCredential, AwsCredentialProvider, S3CopyIfNotExists};
 use object_store::local::LocalFileSystem;
@@ -25,20 +25,24 @@ pub(super) struct Backend {
 }
 
 /// Makes the innermost store. On S3 without endpoint and region this asks for the bucket's region (one request).
-pub(super) async fn connect(uri: &RepoUri, settings: &StoreSettings, host: &Host) -> Result<Backend> {
-    let ours = || StoreClock::of_host(host.clone());
+pub(super) async fn connect(
+    uri: &RepoUri,
+    settings: &StoreSettings,
+    time: &Arc<dyn Clock>,
+) -> Result<Backend> {
+    let ours = || StoreClock::of_host(time.clone());
     match uri.scheme() {
         Scheme::Memory => Ok(Backend { store: Arc::new(InMemory::new()), clock: ours() }),
         Scheme::Local => {
             let disk = LocalFileSystem::new().with_fsync(settings.flush);
             Ok(Backend { store: Arc::new(Ordered::new(Arc::new(disk))), clock: ours() })
         }
-        Scheme::S3 => s3(uri, settings, host).await,
-        Scheme::Gs | Scheme::Az => other_cloud(uri, settings, host),
+        Scheme::S3 => s3(uri, settings, time).await,
+        Scheme::Gs | Scheme::Az => other_cloud(uri, settings, time),
     }
 }
 
-async fn s3(uri: &RepoUri, settings: &StoreSettings, host: &Host) -> Result<Backend> {
+async fn s3(uri: &RepoUri, settings: &StoreSettings, time: &Arc<dyn Clock>) -> Result<Backend> {
     let bucket = uri.bucket_name();
     if bucket.ends_with("--x-s3") {
         // They list out of order, so Lance would trust its version hint and our listings could not be continued.
@@ -46,7 +50,7 @@ async fn s3(uri: &RepoUri, settings: &StoreSettings, host: &Host) -> Result<Back
     }
     let endpoint = settings.checked_endpoint()?;
     let region = region(uri, settings, endpoint.is_some()).await?;
-    let clock = StoreClock::of_answers(host.clone());
+    let clock = StoreClock::of_answers(time.clone());
     let mut builder = AmazonS3Builder::new()
         .with_bucket_name(bucket)
         .with_region(&region)
@@ -115,8 +119,8 @@ fn other_cloud(uri: &RepoUri, _: &StoreSettings, _: &Host) -> Result<Backend> {
 
 /// Google and Azure take account and credentials from their usual environment variables.
 #[cfg(any(feature = "gcp", feature = "azure"))]
-fn other_cloud(uri: &RepoUri, settings: &StoreSettings, host: &Host) -> Result<Backend> {
-    let clock = StoreClock::of_answers(host.clone());
+fn other_cloud(uri: &RepoUri, settings: &StoreSettings, time: &Arc<dyn Clock>) -> Result<Backend> {
+    let clock = StoreClock::of_answers(time.clone());
     let bad = |cause: object_store::Error| Error::invalid(format!("settings for {uri}: {cause}"));
     let store: Arc<dyn ObjectStore> = match uri.scheme() {
         #[cfg(feature = "gcp")]

@@ -2,7 +2,7 @@
 //!
 //! It decides when to try something and whether a manual window is over; nothing becomes wrong if it is wrong.
 
-use super::host::Host;
+use crate::host::{Clock, Monotonic};
 use crate::model::StoreTime;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -11,36 +11,35 @@ use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpRequest, HttpResponse, HttpService, ReqwestConnector,
 };
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 /// Reads the store's clock.
 #[derive(Debug)]
 pub(super) struct StoreClock {
-    host: Host,
+    host: Arc<dyn Clock>,
     /// Whether the store's stamps are made by this host (disk, memory).
     is_ours: bool,
-    /// The latest `Date`, and our steady clock when it came.
-    latest: Mutex<Option<(StoreTime, Duration)>>,
+    /// The latest `Date`, and our monotonic clock when it came.
+    latest: Mutex<Option<(StoreTime, Monotonic)>>,
 }
 
 impl StoreClock {
     /// A clock that follows the answers of a server.
-    pub(super) fn of_answers(host: Host) -> Arc<Self> {
+    pub(super) fn of_answers(host: Arc<dyn Clock>) -> Arc<Self> {
         Arc::new(Self { host, is_ours: false, latest: Mutex::new(None) })
     }
 
     /// The host's own wall clock.
-    pub(super) fn of_host(host: Host) -> Arc<Self> {
+    pub(super) fn of_host(host: Arc<dyn Clock>) -> Arc<Self> {
         Arc::new(Self { host, is_ours: true, latest: Mutex::new(None) })
     }
 
     /// The time at the store; `None` until a server has told a `Date`.
     pub(super) fn now(&self) -> Option<StoreTime> {
         if self.is_ours {
-            return Some(StoreTime(self.host.wall().0));
+            return Some(StoreTime(self.host.now().0));
         }
         let (date, at) = (*self.latest.lock().unwrap_or_else(PoisonError::into_inner))?;
-        Some(date.plus(self.host.uptime().saturating_sub(at)))
+        Some(date.plus(self.host.monotonic().since(at)))
     }
 
     fn record(&self, response: &HttpResponse) {
@@ -48,7 +47,7 @@ impl StoreClock {
         else {
             return;
         };
-        let at = self.host.uptime();
+        let at = self.host.monotonic();
         *self.latest.lock().unwrap_or_else(PoisonError::into_inner) = Some((date, at));
     }
 }

@@ -12,9 +12,7 @@
 //! | [`open`] | the one constructor |
 //! | [`ops`], [`create`] | reading, listing, writing, deleting; create-if-absent with its three endings |
 //! | [`layers`] | confine, retry, meter, faults, ordered |
-//! | [`host`] | wall clock, steady clock, sleep and chance, given from outside |
 pub mod create;
-pub mod host;
 #[expect(clippy::disallowed_methods, reason = "layers pass on what they are asked; `ops` and `create` ask")]
 pub mod layers;
 pub mod layout;
@@ -29,7 +27,6 @@ mod session;
 mod trouble;
 
 pub use create::Written;
-pub use host::Host;
 pub use layers::Verb;
 pub use layers::faults::{Call, Fault};
 pub use layers::meter::Requests;

@@ -2,7 +2,6 @@
 
 use super::backend::{self, Backend};
 use super::clock::StoreClock;
-use super::host::Host;
 use super::layers::confine::Confined;
 use super::layers::faults::{Fault, Faulty};
 use super::layers::meter::{Counts, Metered, Requests};
@@ -12,6 +11,7 @@ use super::settings::StoreSettings;
 use super::trouble;
 use super::uri::{Key, RepoUri};
 use crate::error::{Error, Result};
+use crate::host::Host;
 use crate::model::StoreTime;
 use lance::session::Session;
 use object_store::ObjectStore;
@@ -56,8 +56,8 @@ impl Store {
     /// Builds the store of a repository. Asks nothing of it, except on Amazon S3 for the bucket's region if none is set.
     pub async fn open(uri: &RepoUri, settings: &StoreSettings, parts: StoreParts) -> Result<Self> {
         let Backend { store, clock } = match parts.backend {
-            Some(store) => Backend { store, clock: StoreClock::of_host(parts.host.clone()) },
-            None => backend::connect(uri, settings, &parts.host).await?,
+            Some(store) => Backend { store, clock: StoreClock::of_host(parts.host.clock.clone()) },
+            None => backend::connect(uri, settings, &parts.host.clock).await?,
         };
         let counts = Arc::new(Counts::default());
         let patience = Patience { limit: settings.patience, host: parts.host };

@@ -1,6 +1,6 @@
 //! Asks a running daemon how it is: what a container's health check runs.
 
-use crate::runtime::clock::Clock;
+use crate::host::Clock;
 use crate::{Error, Kind, Result};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;

@@ -16,7 +16,7 @@ use super::connections::Limited;
 use super::labels::RequestOutcome;
 use super::metrics::Metrics;
 use super::tokens::{Denied, Scope, Tokens};
-use crate::runtime::clock::Clock;
+use crate::host::Clock;
 use crate::{Error, Kind, Result};
 use axum::Router;
 use axum::body::{Body, HttpBody, to_bytes};

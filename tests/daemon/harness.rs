@@ -1,17 +1,17 @@
 //! One repository's keeper on a clock that a test moves.
 
 use crate::support::graph::{Graph, next_ulid};
+use async_trait::async_trait;
 use outrigger::config::{self, Sources};
 use outrigger::daemon::Parts;
 use outrigger::daemon::board::Status;
 use outrigger::daemon::keeper::Keeper;
+use outrigger::host::{Clock, Host, ManualClock, Monotonic};
 use outrigger::model::Timestamp;
 use outrigger::model::audit::Verdict;
 use outrigger::passes::report::Outcome;
-use outrigger::runtime::clock::Clock;
-use outrigger::runtime::manual_clock::ManualClock;
 use outrigger::runtime::queue::{Reason, Requeue};
-use outrigger::store::{Fault, Host, StoreParts};
+use outrigger::store::{Fault, StoreParts};
 use outrigger::telemetry::Metrics;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -53,10 +53,9 @@ pub fn keeping_under(graph: &Graph, clock: ManualClock, more: &str, fault: Optio
     let settings = config::load(&sources).unwrap_or_else(|faults| panic!("{faults}")).settings;
     let metrics = Metrics::new(&settings, clock.now()).unwrap();
     let parts = Parts {
-        clock: Arc::new(clock.clone()),
-        chance: Arc::new(|| 0.5),
+        host: Host { clock: Arc::new(clock.clone()), chance: Arc::new(|| 0.5) },
         ulid: Arc::new(next_ulid),
-        store: StoreParts { host: host(&clock), fault, backend: None },
+        store: StoreParts { host: Host::with_clock(Readings(clock.clone())), fault, backend: None },
         holder: "a test".into(),
     };
     let keeper =
@@ -64,11 +63,23 @@ pub fn keeping_under(graph: &Graph, clock: ManualClock, more: &str, fault: Optio
     Daemon { keeper, clock, metrics }
 }
 
-fn host(clock: &ManualClock) -> Host {
-    let (wall, steady) = (clock.clone(), clock.clone());
-    Host::real()
-        .with_wall(move || wall.now())
-        .with_uptime(move || steady.monotonic().since(Default::default()))
+/// What the store reads of a test's clock: its pauses before another attempt are real and short.
+#[derive(Debug)]
+struct Readings(ManualClock);
+
+#[async_trait]
+impl Clock for Readings {
+    fn now(&self) -> Timestamp {
+        self.0.now()
+    }
+
+    fn monotonic(&self) -> Monotonic {
+        self.0.monotonic()
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        tokio::time::sleep(duration).await;
+    }
 }
 
 impl Daemon {

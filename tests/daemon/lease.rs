@@ -3,12 +3,11 @@
 use crate::harness::{Daemon, TTL, clock, keeping_with};
 use crate::support::graph::Graph;
 use crate::wrecks;
+use outrigger::host::{Clock, ManualClock};
 use outrigger::model::Timestamp;
 use outrigger::model::audit::Verdict;
 use outrigger::passes::report::Outcome;
 use outrigger::repo::Dialect;
-use outrigger::runtime::clock::Clock;
-use outrigger::runtime::manual_clock::ManualClock;
 use outrigger::runtime::queue::Reason;
 use std::time::Duration;
 

@@ -4,16 +4,14 @@
 use crate::support::faults::{Breaks, Outage, no_space};
 use crate::support::graph::publish::version_row;
 use crate::support::graph::{COMPANY, Graph, MAIN, PERSON, path_of};
-use crate::support::repos::{Sleepless, faulty};
+use crate::support::repos::{Sleepless, faulty, off_by};
 use crate::wrecks;
 use crate::{claims, on_both_dialects, on_s3};
-use chrono::{TimeDelta, Utc};
 use outrigger::Kind;
-use outrigger::model::Timestamp;
 use outrigger::model::audit::Verdict;
 use outrigger::model::manifest::ManifestRow;
 use outrigger::passes::report::Outcome;
-use outrigger::store::{Host, Key, StoreParts, Verb};
+use outrigger::store::{Key, StoreParts, Verb};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -99,12 +97,6 @@ async fn a_full_disk_loses_nothing(graph: Graph) {
     assert_eq!(graph.controls().await, [format!("{operation}.json")]);
     graph.recovers_by(Verdict::RollBack).await;
     assert_eq!(graph.content(MAIN).await, content);
-}
-
-/// Parts of a host whose wall clock is off by an hour.
-fn off_by(hours: i64) -> StoreParts {
-    let host = Host::real().with_wall(move || Timestamp(Utc::now() + TimeDelta::hours(hours)));
-    StoreParts { host, ..StoreParts::real() }
 }
 
 /// On disk the host's clock is the only one: a future file has age zero. Nothing is done that would not be right anyway.

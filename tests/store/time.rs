@@ -1,17 +1,11 @@
 //! Whose clock counts: the server's on S3, the host's on disk.
 
-use crate::support::repos::{self, Sleepless};
+use crate::support::repos::{self, Sleepless, off_by};
 use crate::{Place, key};
 use chrono::{TimeDelta, Utc};
-use outrigger::model::{StoreTime, Timestamp};
-use outrigger::store::{Host, StoreParts};
+use outrigger::model::StoreTime;
+use outrigger::store::StoreParts;
 use std::time::Duration;
-
-/// A host whose wall clock is an hour ahead.
-fn hasty() -> StoreParts {
-    let host = Host::real().with_wall(|| Timestamp(Utc::now() + TimeDelta::hours(1)));
-    StoreParts { host, ..StoreParts::real() }
-}
 
 fn about(time: StoreTime, expected: chrono::DateTime<Utc>) -> bool {
     (time.0 - expected).abs() < TimeDelta::seconds(10)
@@ -19,7 +13,7 @@ fn about(time: StoreTime, expected: chrono::DateTime<Utc>) -> bool {
 
 #[tokio::test]
 async fn on_s3_it_is_the_date_of_the_latest_answer_whatever_the_host_believes() {
-    let store = Place::S3.open(hasty()).await;
+    let store = Place::S3.open(off_by(1)).await;
     assert_eq!(store.now(), None, "the server has told nothing yet");
     store.put(&key("x"), "x".into()).await.unwrap();
     let now = store.now().unwrap();
@@ -42,12 +36,9 @@ async fn between_two_answers_the_time_at_the_store_passes() {
 
 #[tokio::test]
 async fn on_disk_it_is_the_hosts_clock_and_a_future_file_has_age_zero() {
-    let slow = Host::real().with_wall(|| Timestamp(Utc::now() - TimeDelta::hours(1)));
-    for (parts, offset) in [
-        (hasty(), TimeDelta::hours(1)),
-        (StoreParts { host: slow, ..StoreParts::real() }, -TimeDelta::hours(1)),
-    ] {
-        let store = repos::on_disk(parts).await;
+    for hours in [1, -1] {
+        let offset = TimeDelta::hours(hours);
+        let store = repos::on_disk(off_by(hours)).await;
         store.put(&key("x"), "x".into()).await.unwrap();
         assert!(about(store.now().unwrap(), Utc::now() + offset));
         let written = store.head(&key("x")).await.unwrap().unwrap().last_modified;

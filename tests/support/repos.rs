@@ -1,9 +1,13 @@
 //! Stores to test on.
 
 use super::ministack;
+use async_trait::async_trait;
+use chrono::TimeDelta;
 use object_store::ObjectStore;
 use object_store::memory::InMemory;
-use outrigger::store::{Credentials, Fault, Host, RepoUri, Store, StoreParts, StoreSettings};
+use outrigger::host::{Clock, Host, Monotonic, SystemClock};
+use outrigger::model::Timestamp;
+use outrigger::store::{Credentials, Fault, RepoUri, Store, StoreParts, StoreSettings};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -77,18 +81,52 @@ impl Sleepless {
 
     /// A host on this time; its chance always takes the longest delay.
     pub fn host(&self) -> Host {
-        let (clock, sleeper) = (self.clone(), self.clone());
-        let sleep = move |delay| {
-            *sleeper.0.lock().unwrap() += delay;
-            Box::pin(std::future::ready(())) as _
-        };
-        Host::real().with_uptime(move || clock.slept()).with_chance(|| 1.0).with_sleep(sleep)
+        Host { clock: Arc::new(self.clone()), chance: Arc::new(|| 1.0) }
     }
 
     /// Lets time pass.
     pub fn pass(&self, time: Duration) {
         *self.0.lock().unwrap() += time;
     }
+}
+
+#[async_trait]
+impl Clock for Sleepless {
+    fn now(&self) -> Timestamp {
+        SystemClock::new().now()
+    }
+
+    fn monotonic(&self) -> Monotonic {
+        Monotonic::at(self.slept())
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        self.pass(duration);
+    }
+}
+
+/// A host whose wall clock is off by so many hours.
+pub fn off_by(hours: i64) -> StoreParts {
+    #[derive(Debug)]
+    struct OffBy(TimeDelta, SystemClock);
+
+    #[async_trait]
+    impl Clock for OffBy {
+        fn now(&self) -> Timestamp {
+            Timestamp(self.1.now().0 + self.0)
+        }
+
+        fn monotonic(&self) -> Monotonic {
+            self.1.monotonic()
+        }
+
+        async fn sleep(&self, duration: Duration) {
+            self.1.sleep(duration).await;
+        }
+    }
+
+    let clock = OffBy(TimeDelta::hours(hours), SystemClock::new());
+    StoreParts { host: Host::with_clock(clock), ..StoreParts::real() }
 }
 
 /// A store in a new temporary directory.

@@ -5,7 +5,7 @@
 //! second would then report a lost race that was won. The store's own client is told not to repeat anything for the same
 //! reason. Who writes conditionally reads back ([`crate::store::Written`]; Lance reads its manifest back).
 
-use crate::store::host::Host;
+use crate::host::{Host, Monotonic, chance};
 use crate::store::trouble::Trouble;
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -63,14 +63,14 @@ impl Patience {
     /// Doubles from [`FIRST_DELAY`] to [`LONGEST_DELAY`], jittered.
     fn delay(&self, failures: u32) -> Duration {
         let full = FIRST_DELAY.saturating_mul(1 << failures.saturating_sub(1).min(10)).min(LONGEST_DELAY);
-        self.host.jittered(full)
+        chance::halved(full, self.host.chance.as_ref())
     }
 }
 
 /// One call and its failures so far.
 pub(in crate::store) struct Insisting {
     patience: Patience,
-    since: Option<Duration>,
+    since: Option<Monotonic>,
     failures: u32,
 }
 
@@ -88,13 +88,13 @@ impl Insisting {
             _ => self.patience.limit,
         };
         self.failures += 1;
-        let now = self.patience.host.uptime();
+        let now = self.patience.host.clock.monotonic();
         let since = *self.since.get_or_insert(now);
         let delay = self.patience.delay(self.failures);
-        if now.saturating_sub(since) + delay > limit {
+        if now.since(since) + delay > limit {
             return false;
         }
-        self.patience.host.sleep(delay).await;
+        self.patience.host.clock.sleep(delay).await;
         true
     }
 }
@@ -259,7 +259,7 @@ impl RetryPolicy for PartPolicy {
         if !passes || context.elapsed + delay > self.0.limit {
             return false;
         }
-        self.0.host.sleep(delay).await;
+        self.0.host.clock.sleep(delay).await;
         true
     }
 }

@@ -1,6 +1,6 @@
 //! A clock that stands still until someone moves it: a day of schedules and delays in a test that takes no time.
 
-use super::clock::{Clock, Monotonic};
+use super::{Clock, Monotonic};
 use crate::model::Timestamp;
 use async_trait::async_trait;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
