@@ -28,90 +28,99 @@ const MAINTAINED: usize = 100;
 const LOOKS: usize = 200;
 const MOST_GROWTH: f64 = 1.2;
 
-/// What a graph of one age costs.
-struct Costs {
-    idle: Duration,
-    published: Duration,
-    start: Duration,
-    publish: Duration,
-    requests: (u64, u64),
-}
-
 pub async fn measure(report: &mut Report) {
     for dialect in [Dialect::GraphV4, Dialect::GraphV3] {
         let name = dialect.as_str();
-        let few = costs(dialect, FEW, true).await;
-        few.tell(report, &format!("{name}, {FEW} publishes"));
-        let many = costs(dialect, MANY, true).await;
-        many.tell(report, &format!("{name}, {MANY} publishes"));
-        let growth = |what: &str, few: Duration, many: Duration| {
-            let what = format!("{name}: {what}, after {MANY} publishes against after {FEW}");
-            Row::new(what, many.as_secs_f64() / few.as_secs_f64(), "×").at_most(MOST_GROWTH)
-        };
-        report.tell(growth("idle look", few.idle, many.idle));
-        report.tell(growth("look that finds one publish", few.published, many.published));
-        let never = costs(dialect, NEVER_MAINTAINED, false).await;
-        never.tell(report, &format!("{name}, {NEVER_MAINTAINED} publishes, never maintained"));
-    }
-}
-
-impl Costs {
-    fn tell(&self, report: &mut Report, of: &str) {
-        report.tell(Row::requests(format!("{of}: idle look"), self.requests.0 as usize).at_most(2.0));
-        report.tell(Row::requests(format!("{of}: look that finds one publish"), self.requests.1 as usize));
-        report.tell(Row::time(format!("{of}: time of an idle look"), self.idle));
-        report.tell(Row::time(format!("{of}: time of a look that finds one publish"), self.published));
-        report.tell(Row::time(format!("{of}: cold start"), self.start));
-        report.tell(Row::time(format!("{of}: our publish"), self.publish));
-    }
-}
-
-async fn costs(dialect: Dialect, publishes: usize, maintained: bool) -> Costs {
-    let graph = Graph::in_memory(dialect).await;
-    let writer = graph.recoverer().open().await.expect("a graph");
-    for n in 1..=publishes {
-        publish(&writer).await;
-        if maintained && n % MAINTAINED == 0 && n < publishes {
-            maintain(&graph).await;
+        let mut few = Watched::after(dialect, FEW, true).await;
+        let mut many = Watched::after(dialect, MANY, true).await;
+        // In turns: whatever else this machine does meanwhile slows both.
+        for _ in 0..LOOKS {
+            few.look().await;
+            many.look().await;
         }
+        few.tell(report, &format!("{name}, {FEW} publishes")).await;
+        many.tell(report, &format!("{name}, {MANY} publishes")).await;
+        let growth = |what: &str, few: &[Duration], many: &[Duration]| {
+            let what = format!("{name}: {what}, after {MANY} publishes against after {FEW}");
+            let times = median(many).as_secs_f64() / median(few).as_secs_f64();
+            Row::new(what, times, "×").at_most(MOST_GROWTH)
+        };
+        report.tell(growth("idle look", &few.idle, &many.idle));
+        report.tell(growth("look that finds one publish", &few.found, &many.found));
+        let mut never = Watched::after(dialect, NEVER_MAINTAINED, false).await;
+        for _ in 0..LOOKS / 4 {
+            never.look().await;
+        }
+        never.tell(report, &format!("{name}, {NEVER_MAINTAINED} publishes, never maintained")).await;
     }
-    let keeper = graph.recoverer().open().await.expect("a graph");
-    let mut watch = Watch::default();
-    watch.look(&keeper).await.expect("a look");
-    let mut idle = Vec::new();
-    let before = keeper.store().requests().total();
-    for _ in 0..LOOKS {
-        let began = Instant::now();
-        let news = watch.look(&keeper).await.expect("a look");
-        idle.push(began.elapsed());
-        assert!(!news.published);
+}
+
+/// A graph of one age, its writer, one who watches it, and what that took.
+struct Watched {
+    graph: Graph,
+    writer: Repository,
+    keeper: Repository,
+    watch: Watch,
+    idle: Vec<Duration>,
+    found: Vec<Duration>,
+    publish: Vec<Duration>,
+    /// Of an idle look, and of one that finds a publish.
+    requests: (u64, u64),
+}
+
+impl Watched {
+    async fn after(dialect: Dialect, publishes: usize, maintained: bool) -> Self {
+        let graph = Graph::in_memory(dialect).await;
+        let writer = graph.recoverer().open().await.expect("a graph");
+        for n in 1..=publishes {
+            publish(&writer).await;
+            if maintained && n % MAINTAINED == 0 && n < publishes {
+                maintain(&graph).await;
+            }
+        }
+        let keeper = graph.recoverer().open().await.expect("a graph");
+        let mut watch = Watch::default();
+        watch.look(&keeper).await.expect("a look");
+        let (idle, found, publish) = (Vec::new(), Vec::new(), Vec::new());
+        Self { graph, writer, keeper, watch, idle, found, publish, requests: (0, 0) }
     }
-    let idle_requests = keeper.store().requests().total() - before;
-    let (mut published, mut publishing) = (Vec::new(), Vec::new());
-    let before = keeper.store().requests().total();
-    for _ in 0..LOOKS / 4 {
+
+    /// An idle look, a publish, and the look that finds it.
+    async fn look(&mut self) {
+        let (took, requests) = self.timed(false).await;
+        self.idle.push(took);
+        self.requests.0 = requests;
         let began = Instant::now();
-        publish(&writer).await;
-        publishing.push(began.elapsed());
-        let began = Instant::now();
-        let news = watch.look(&keeper).await.expect("a look");
-        published.push(began.elapsed());
-        assert!(news.published);
+        publish(&self.writer).await;
+        self.publish.push(began.elapsed());
+        let (took, requests) = self.timed(true).await;
+        self.found.push(took);
+        self.requests.1 = requests;
     }
-    let publish_requests = keeper.store().requests().total() - before;
-    let mut start = Vec::new();
-    for _ in 0..5 {
+
+    async fn timed(&mut self, published: bool) -> (Duration, u64) {
+        let before = self.keeper.store().requests().total();
         let began = Instant::now();
-        let fresh = graph.recoverer().open().await.expect("a graph");
-        start.push(began.elapsed());
-        drop(fresh);
+        let news = self.watch.look(&self.keeper).await.expect("a look");
+        let took = began.elapsed();
+        assert_eq!(news.published, published);
+        (took, self.keeper.store().requests().total() - before)
     }
-    Costs {
-        idle: median(idle),
-        published: median(published),
-        start: median(start),
-        publish: median(publishing),
-        requests: (idle_requests / LOOKS as u64, publish_requests / (LOOKS / 4) as u64),
+
+    async fn tell(&self, report: &mut Report, of: &str) {
+        let mut start = Vec::new();
+        for _ in 0..5 {
+            let began = Instant::now();
+            self.graph.recoverer().open().await.expect("a graph");
+            start.push(began.elapsed());
+        }
+        let (idle, found) = self.requests;
+        report.tell(Row::requests(format!("{of}: idle look"), idle as usize).at_most(2.0));
+        report.tell(Row::requests(format!("{of}: look that finds one publish"), found as usize));
+        report.tell(Row::time(format!("{of}: time of an idle look"), median(&self.idle)));
+        report.tell(Row::time(format!("{of}: time of a look that finds one publish"), median(&self.found)));
+        report.tell(Row::time(format!("{of}: cold start"), median(&start)));
+        report.tell(Row::time(format!("{of}: our publish"), median(&self.publish)));
     }
 }
 

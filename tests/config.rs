@@ -322,6 +322,18 @@ fn the_report_names_the_origin_of_every_value() {
 }
 
 #[test]
+fn the_table_says_once_what_all_repositories_inherit() {
+    let report = config::check::report(&loaded(&format!("{ORDERS}grace = \"1m\"\n"), &[]), noon());
+    let table = report.to_string();
+    assert!(table.contains("repositories.orders.grace "), "{table}");
+    assert!(
+        table.contains("defaults.idle_grace ") && !table.contains("repositories.orders.idle_grace "),
+        "{table}"
+    );
+    assert!(report.settings.iter().any(|setting| setting.key == "repositories.orders.idle_grace"));
+}
+
+#[test]
 fn the_report_shows_the_next_three_runs_of_each_schedule() {
     let report = config::check::report(&loaded(&format!("{ORDERS}{NIGHTLY}"), &[]), noon());
     let json = serde_json::to_value(&report).unwrap();

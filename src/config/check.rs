@@ -13,6 +13,9 @@ use std::fmt;
 /// How many runs of each schedule are shown.
 const RUNS: usize = 3;
 
+/// How the keys of a repository begin.
+const REPOSITORIES: &str = "repositories.";
+
 /// Effective settings with their origins. Holds no secrets.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Report {
@@ -31,6 +34,13 @@ pub struct Setting {
     pub value: serde_json::Value,
     /// Where it came from.
     pub origin: Origin,
+}
+
+impl Setting {
+    /// Whether a repository has it from the sections for all: the table says it once.
+    fn is_inherited(&self) -> bool {
+        self.key.starts_with(REPOSITORIES) && !self.origin.key.starts_with(REPOSITORIES)
+    }
 }
 
 /// A schedule and when it runs.
@@ -95,10 +105,16 @@ fn runs(key: String, schedule: &Schedule, now: Timestamp, open: Option<WindowSpa
 /// A table of settings, then one of schedules.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let rows = self.settings.iter().map(|setting| {
+        let (inherited, own): (Vec<_>, Vec<_>) =
+            self.settings.iter().partition(|setting| setting.is_inherited());
+        let rows = own.into_iter().map(|setting| {
             [setting.key.clone(), setting.value.to_string(), setting.origin.source.to_string()]
         });
         table(f, ["setting", "value", "origin"], rows.collect())?;
+        if !inherited.is_empty() {
+            let rest = "what a repository does not set is as in [defaults], [passes] and [store]";
+            writeln!(f, "\n{rest}; --format json lists it for each")?;
+        }
         if self.schedules.is_empty() {
             return Ok(());
         }

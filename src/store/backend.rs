@@ -7,7 +7,9 @@ use super::trouble;
 use super::uri::{RepoUri, Scheme};
 use crate::error::{Error, Result};
 use crate::host::Clock;
-use lance_io::object_store::providers::aws::build_aws_credential;
+use aws_config::Region;
+use aws_config::default_provider::credentials::DefaultCredentialsChain;
+use lance_io::object_store::providers::aws::AwsCredentialAdapter;
 use object_store::aws::{AmazonS3Builder, AwsCredential, AwsCredentialProvider, S3CopyIfNotExists};
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
@@ -54,7 +56,7 @@ async fn s3(uri: &RepoUri, settings: &StoreSettings, time: &Arc<dyn Clock>) -> R
     let mut builder = AmazonS3Builder::new()
         .with_bucket_name(bucket)
         .with_region(&region)
-        .with_credentials(credentials(settings, region).await?)
+        .with_credentials(credentials(settings, region).await)
         .with_client_options(client_options(settings))
         .with_retry(no_repetitions())
         .with_copy_if_not_exists(S3CopyIfNotExists::Multipart)
@@ -91,16 +93,15 @@ async fn region(uri: &RepoUri, settings: &StoreSettings, has_endpoint: bool) -> 
         .map_err(|cause| trouble::explain(uri, Duration::ZERO, "find the region", &cause))
 }
 
-/// Fixed credentials, or the usual AWS chain, which renews what expires.
-async fn credentials(settings: &StoreSettings, region: String) -> Result<AwsCredentialProvider> {
-    let fixed = settings.credentials.clone().map(|Credentials { key_id, secret, session_token }| {
+/// Fixed credentials, or the usual AWS chain, which renews what expires. It is told the region: by itself it would ask the
+/// instance's metadata for one, wait for that where there is none, and warn of it.
+async fn credentials(settings: &StoreSettings, region: String) -> AwsCredentialProvider {
+    if let Some(Credentials { key_id, secret, session_token }) = settings.credentials.clone() {
         let key = AwsCredential { key_id, secret_key: secret, token: session_token };
-        Arc::new(StaticCredentialProvider::new(key)) as AwsCredentialProvider
-    });
-    build_aws_credential(CREDENTIALS_REFRESH, fixed, None, Some(region), None, None)
-        .await
-        .map(|(credentials, _)| credentials)
-        .map_err(|cause| Error::invalid("AWS credentials are not usable").caused_by(cause))
+        return Arc::new(StaticCredentialProvider::new(key));
+    }
+    let chain = DefaultCredentialsChain::builder().region(Region::new(region)).build().await;
+    Arc::new(AwsCredentialAdapter::new(Arc::new(chain), CREDENTIALS_REFRESH))
 }
 
 fn client_options(settings: &StoreSettings) -> ClientOptions {
