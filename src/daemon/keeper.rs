@@ -278,7 +278,7 @@ impl Keeper {
     }
 
     fn run_of(&self, kept: &Kept, pass: &PassSettings, open: Option<&Open>, now: Monotonic) -> Run {
-        let Parts { clock, ulid, .. } = self.parts.clone();
+        let Parts { host: Host { clock, .. }, ulid, .. } = self.parts.clone();
         let acting = Acting {
             clock: clock.clone(),
             ulid,

@@ -114,7 +114,7 @@ fn no_repetitions() -> RetryConfig {
 }
 
 #[cfg(not(any(feature = "gcp", feature = "azure")))]
-fn other_cloud(uri: &RepoUri, _: &StoreSettings, _: &Host) -> Result<Backend> {
+fn other_cloud(uri: &RepoUri, _: &StoreSettings, _: &Arc<dyn Clock>) -> Result<Backend> {
     Err(Error::invalid(format!("{uri} needs a build with the cargo feature gcp or azure")))
 }
 

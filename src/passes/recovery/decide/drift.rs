@@ -7,7 +7,7 @@
 //! | a commit that a settled operation's writer made when it woke up late | undo, in a window |
 //! | anything else | hold: a person decides |
 
-use super::ownership::fits;
+use super::ownership::{fits, is_named};
 use super::standing::after_restore;
 use super::timing::{drift_timing, window_timing};
 use super::{Decision, Policy, TablePlan, TableWork};
@@ -149,7 +149,8 @@ fn judge(drift: &Drift) -> (Verdict, Option<TableWork>, String) {
     }
 }
 
-/// Whether all of the tail's data may be the work of one ended operation: its kind, staged on what it had read or earlier.
+/// Whether all of the tail's data may be the work of one ended operation: its kind, staged on what it had read or earlier, and
+/// naming no other.
 fn woke_up(ended: &Sidecar, drift: &Drift) -> bool {
     let Some(pin) =
         ended.pins.iter().find(|pin| pin.table == drift.at.table && pin.branch == drift.at.branch)
@@ -160,6 +161,7 @@ fn woke_up(ended: &Sidecar, drift: &Drift) -> bool {
     data.peek().is_some()
         && data.all(|step| {
             fits(ended.kind, &step.kind)
+                && (is_named(ended, step) || step.operation.is_none())
                 // A merge's later commits read its own earlier ones.
                 && (step.read_version <= pin.expected || ended.kind == WriterKind::BranchMerge)
         })
