@@ -11,6 +11,9 @@ use serde::{Deserialize, Serialize};
 /// Format version of the JSON below.
 pub const FENCE_FORMAT: u32 = 1;
 
+/// The most that is read of a record, in bytes: a sidecar's text may double when it is quoted, and its tables come with it.
+pub const MAX_FENCE_BYTES: u64 = 4 * super::sidecar::MAX_SIDECAR_BYTES;
+
 /// The record, as stored (pretty JSON).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FenceRecord {

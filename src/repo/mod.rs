@@ -44,12 +44,17 @@ pub use dialect::{Dialect, Recognised};
 use lance::session::Session;
 pub use publish::Published;
 use slots::Slots;
+use snapshot::MANIFEST;
 pub use snapshot::Snapshot;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Cache of one look, in bytes: a few manifests and file footers.
 const LOOK_CACHE_BYTES: usize = 16 * 1024 * 1024;
+
+/// Names at a root that only a graph has.
+const OF_A_GRAPH: [&str; 4] =
+    ["_schema.pg", "__schema_state.json", "_graph_commits.lance", "_graph_commit_recoveries.lance"];
 
 /// An open repository: cheap to clone, remembers the last snapshot of each branch.
 #[derive(Debug, Clone)]
@@ -60,6 +65,15 @@ pub struct Repository {
     /// Publishes of ours on one branch queue, so that they do not race each other.
     turns: Slots<Branch, ()>,
     ledgers: Slots<ledger::Place, Option<ledger::Ledger>>,
+}
+
+/// Several branches at once.
+#[derive(Debug, Default)]
+pub struct Snapshots {
+    /// Those that can be read.
+    pub read: Vec<Arc<Snapshot>>,
+    /// Those that cannot.
+    pub unreadable: Vec<(Branch, Error)>,
 }
 
 impl Repository {
@@ -82,12 +96,20 @@ impl Repository {
 
     async fn open_without_manifest(store: Store) -> Result<Self> {
         let root = store.list_dir(None).await?;
+        let at = store.uri().to_string();
+        let of_a_graph = |key: &&Key| OF_A_GRAPH.contains(&key.file_name());
+        if let Some(rest) =
+            root.prefixes.iter().chain(root.objects.iter().map(|meta| &meta.key)).find(of_a_graph)
+        {
+            return Err(Error::missing(format!(
+                "{at} holds {rest} of a graph, and its {MANIFEST} is gone; nothing can be judged without it: restore it from a backup"
+            )));
+        }
         let dataset = |key: &&Key| key.file_name().ends_with(".lance");
         if root.prefixes.iter().any(|key| dataset(&key)) {
             let recognised = Recognised { dialect: Dialect::Directory, stamp: 0, writable: false };
             return Ok(Self::new(store, recognised));
         }
-        let at = store.uri().to_string();
         if root.prefixes.is_empty() && root.objects.is_empty() {
             return Err(Error::missing(format!(
                 "no repository at {at}: it is empty or does not exist; check the address and the bucket"
@@ -120,6 +142,12 @@ impl Repository {
                 ),
             )),
         }
+    }
+
+    /// Refuses to write unless a branch has a format that we write: asked before acts that publish nothing.
+    pub async fn require_writable(&self, branch: &Branch) -> Result<()> {
+        let snapshot = self.snapshot(branch).await?;
+        snapshot.ok_or_else(|| Error::moved(format!("branch {branch} went away")))?.writable()
     }
 
     /// The newest snapshot of a branch; `None` if the branch is not there. Reads only what is new since the last call.
@@ -160,6 +188,33 @@ impl Repository {
             Some(key) => Ok(self.store.head(&key).await?.is_some()),
             None => Ok(true),
         }
+    }
+
+    /// The newest snapshots of these branches, and which of them cannot be read, and why. One that went away meanwhile is in
+    /// neither.
+    pub async fn snapshots(&self, branches: impl Iterator<Item = Branch>) -> Result<Snapshots> {
+        let mut snapshots = Snapshots::default();
+        for branch in branches {
+            match self.snapshot(&branch).await {
+                Ok(Some(snapshot)) => snapshots.read.push(Arc::new(snapshot)),
+                Ok(None) if branch.is_main() => {
+                    return Err(Error::missing(format!("the manifest of {} is gone", self.store.uri())));
+                }
+                Ok(None) => {}
+                Err(error) if matches!(error.kind(), Kind::Corrupt | Kind::Refused) => {
+                    snapshots.unreadable.push((branch, error));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(snapshots)
+    }
+
+    /// Forgets what is remembered of branches that are gone.
+    pub fn retain(&self, is_there: impl Fn(&Branch) -> bool) {
+        self.remembered().retain(|branch, _| branch.is_main() || is_there(branch));
+        self.turns.retain(|branch| branch.is_main() || is_there(branch));
+        self.ledgers.retain(|(_, branch)| branch.is_main() || is_there(branch));
     }
 
     /// A branch as it was at a version of its manifest; `None` if that version is gone.

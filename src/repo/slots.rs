@@ -28,6 +28,11 @@ impl<K, V> fmt::Debug for Slots<K, V> {
 }
 
 impl<K: Hash + Eq, V: Default> Slots<K, V> {
+    /// Forgets the things of other keys. One that is in use stays with its user, and is gone for the next.
+    pub(super) fn retain(&self, wanted: impl Fn(&K) -> bool) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|key, _| wanted(key));
+    }
+
     /// The thing of this key, once nobody else uses it. In order of asking.
     pub(super) async fn take(&self, key: K) -> OwnedMutexGuard<V> {
         let slot = {

@@ -219,10 +219,11 @@ impl Sidecar {
         Ok(self)
     }
 
-    /// Every table that the operation touches: pins, then registrations.
+    /// Every lineage that the operation touches: pins, registrations, and what it drops, on its own branch.
     pub fn tables(&self) -> impl Iterator<Item = (&TableKey, &Branch)> {
         let pins = self.pins.iter().map(|pin| (&pin.table, &pin.branch));
-        pins.chain(self.registrations.iter().map(|new| (&new.table, &new.branch)))
+        let created = self.registrations.iter().map(|new| (&new.table, &new.branch));
+        pins.chain(created).chain(self.tombstones.iter().map(|dropped| (&dropped.table, &self.branch)))
     }
 }
 

@@ -179,6 +179,8 @@ pub struct SchemaSeen {
     pub inconsistent: Option<String>,
     /// Tables to be created whose dataset does not exist or cannot be read.
     pub missing_datasets: Vec<TableKey>,
+    /// A table to be dropped that somebody has written to since the change read it.
+    pub written_since: Option<TableKey>,
     /// The graph shows a table that this change creates, or shows no more one that it drops: it was published.
     pub published: bool,
     /// Whether the graph's write lock (a branch of the manifest) is there.

@@ -5,8 +5,8 @@
 
 use super::act::Handles;
 use crate::error::{Error, Result};
-use crate::model::OperationId;
 use crate::model::fence::{FENCE_FORMAT, FenceRecord};
+use crate::model::{Branch, OperationId};
 use crate::repo::Repository;
 use crate::store::{ControlObject, Key, Written};
 use bytes::Bytes;
@@ -30,6 +30,7 @@ struct Note<'a> {
 /// finishes. *Its writer finishes meanwhile*: the copy stays as evidence of a finished operation.
 pub async fn quarantine(repo: &Repository, stem: &str, reason: &str, handles: &dyn Handles) -> Result<()> {
     let (original, aside) = names(stem)?;
+    repo.require_writable(&Branch::main()).await?;
     let store = repo.store();
     let found = store.get(&original.key()).await?;
     let found = found.ok_or_else(|| {

@@ -3,14 +3,19 @@
 
 use super::act::{Acted, Handles, act};
 use super::decide::drift::{Choice, Drift, chosen};
+use super::decide::schema::decide_leftover;
+use super::decide::{Policy, decide};
 use super::observation::TableRef;
 use super::observe::drift::{Drifted, find_drift, half_created, without_record};
-use super::observe::{Found, Grace, Quiet, Seen, find, find_all};
+use super::observe::{Found, Grace, Intent, Quiet, Seen, component, find, find_all, group, leftover};
 use crate::error::{Error, Result};
+use crate::model::audit::Verdict;
+use crate::model::sidecar::WriterKind;
 use crate::model::{Branch, Permit, TableKey, Version};
 use crate::repo::Repository;
 use crate::repo::branches::BranchRef;
 use crate::repo::refs::Lineage;
+use crate::repo::snapshot::MANIFEST;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,23 +38,40 @@ enum Work {
     Record { table: TableKey, branch: Branch, pin: Version },
 }
 
-/// Tables ahead of their pins that recovery holds: all of them, or one.
+/// Tables ahead of their pins: all of them, or one. Those that a crash record names are left to recovery, unless it holds the
+/// record.
 pub async fn drift(repo: &Repository, only: Option<&TableKey>, choice: Choice) -> Result<Vec<Proposal>> {
     let found = find(repo).await?;
-    let mut snapshots = Vec::new();
-    for branch in found.public_branches() {
-        snapshots.extend(repo.snapshot(&branch).await?.map(Arc::new));
-    }
+    let snapshots = repo.snapshots(found.public_branches()).await?.read;
     let memory = Grace::default();
     let quiet = Quiet { memory: &memory, grace: Duration::ZERO, uptime: Duration::ZERO };
+    let settling = not_held(repo, &found, &quiet).await?;
     let mut proposals = Vec::new();
-    for drifted in find_drift(repo, &found, &snapshots, &quiet).await? {
+    for drifted in find_drift(repo, &found, &settling, &snapshots, &quiet).await? {
         let Drifted::Seen(drift) = drifted else { continue };
+        if drift.locked && drift.at.branch.is_main() {
+            return Err(Error::refused(
+                "a schema change holds the graph's write lock, and publishing would break it if it is alive: `outrigger repair lock --exclusive` first",
+            ));
+        }
         if only.is_none_or(|only| drift.at.table == *only) {
             proposals.push(propose(drift, choice));
         }
     }
     Ok(proposals)
+}
+
+/// The intents that recovery settles by itself: their tables are left to it.
+async fn not_held(repo: &Repository, found: &Found, quiet: &Quiet<'_>) -> Result<Vec<Intent>> {
+    let mut settling = Vec::new();
+    for intents in group(&found.intents) {
+        let seen = component(repo, found, intents.clone(), quiet).await?;
+        let decisions = decide(&seen.component, &Policy::default());
+        if decisions.iter().any(|decision| decision.verdict != Verdict::Hold) {
+            settling.extend(intents);
+        }
+    }
+    Ok(settling)
 }
 
 fn propose(drift: Drift, choice: Choice) -> Proposal {
@@ -79,22 +101,31 @@ pub async fn lock(repo: &Repository) -> Result<Option<Proposal>> {
     if lock.is_none() && !repo.has_rest_of_schema_lock().await? {
         return Ok(None);
     }
-    if !found.staged.is_empty() || found.intents.iter().any(is_schema) {
+    if settles_lock(repo, &found).await? {
         return Err(Error::invalid(
             "a schema change left more than its lock: `outrigger once --exclusive` settles it, and takes the lock with it",
         ));
     }
-    Ok(Some(Proposal {
-        what: "remove the branch __schema_apply_lock__ of the manifest".into(),
-        why:
-            "it holds no data: it only stops writers. Safe if no schema change is running, which is your word"
-                .into(),
-        work: Work::Lock(lock),
-    }))
+    let mut why =
+        "it holds no data: it only stops writers. Safe if no schema change is running, which is your word"
+            .to_owned();
+    if !found.staged.is_empty() {
+        why += "; the staged schema files stay for you to judge";
+    }
+    let what = "remove the branch __schema_apply_lock__ of the manifest".into();
+    Ok(Some(Proposal { what, why, work: Work::Lock(lock) }))
 }
 
-fn is_schema(intent: &super::observe::Intent) -> bool {
-    intent.sidecar.kind == crate::model::sidecar::WriterKind::SchemaApply
+/// Whether recovery takes the lock off by itself: not, if it holds what the schema change has left.
+async fn settles_lock(repo: &Repository, found: &Found) -> Result<bool> {
+    let memory = Grace::default();
+    let quiet = Quiet { memory: &memory, grace: Duration::ZERO, uptime: Duration::ZERO };
+    let is_schema = |intent: &Intent| intent.sidecar.kind == WriterKind::SchemaApply;
+    if found.intents.iter().any(is_schema) {
+        return Ok(not_held(repo, found, &quiet).await?.iter().any(is_schema));
+    }
+    let leftover = decide_leftover(&leftover(repo, found).await?, &Policy::default());
+    Ok(leftover.is_some_and(|decision| decision.verdict != Verdict::Hold))
 }
 
 /// Branches whose creation died half-way.
@@ -126,10 +157,7 @@ pub async fn branches(repo: &Repository) -> Result<Vec<Proposal>> {
 /// [`crate::Kind::Missing`] if all that was found is beyond repair: the fork's versions are gone, too.
 pub async fn missing_records(repo: &Repository, only: Option<&TableKey>) -> Result<Vec<Proposal>> {
     let found = find(repo).await?;
-    let mut snapshots = Vec::new();
-    for branch in found.public_branches() {
-        snapshots.extend(repo.snapshot(&branch).await?.map(Arc::new));
-    }
+    let snapshots = repo.snapshots(found.public_branches()).await?.read;
     let (mut proposals, mut lost) = (Vec::new(), Vec::new());
     for (TableRef { table, branch }, pin) in without_record(repo, &snapshots).await? {
         if only.is_some_and(|only| table != *only) {
@@ -186,6 +214,7 @@ pub async fn carry_out(repo: &Repository, proposal: &Proposal, handles: &dyn Han
 }
 
 async fn try_to_carry_out(repo: &Repository, proposal: &Proposal, handles: &dyn Handles) -> Result<Acted> {
+    repo.require_writable(&Branch::main()).await?;
     match &proposal.work {
         Work::Lock(lock) => {
             repo.remove_schema_lock(lock.as_ref(), permit(handles).await?).await.map(|()| Acted::Settled)
@@ -197,7 +226,8 @@ async fn try_to_carry_out(repo: &Repository, proposal: &Proposal, handles: &dyn 
             let snapshot = repo.snapshot(&decision.branch).await?;
             let snapshots: BTreeMap<_, _> =
                 snapshot.into_iter().map(|at| (at.branch.clone(), Arc::new(at))).collect();
-            let seen = Seen { snapshots, ..Seen::default() };
+            let branches = crate::repo::branches::list(repo.store(), MANIFEST).await?;
+            let seen = Seen { snapshots, branches, ..Seen::default() };
             act(repo, &seen, &decision, handles).await
         }
     }

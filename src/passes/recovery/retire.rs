@@ -8,11 +8,10 @@
 //! *Order*: the record, then its closing. *Dies between*: a closing without a record, which is removed alone; the other
 //! way round the record would be armed again.
 
-use super::observe::Found;
+use super::observe::{Found, fence_record};
 use super::run::Run;
 use crate::error::Result;
-use crate::model::fence::{FenceRecord, FencedTable};
-use crate::model::sidecar::MAX_SIDECAR_BYTES;
+use crate::model::fence::FencedTable;
 use crate::model::{OperationId, Version};
 use crate::passes::recovery::act::Turn;
 use crate::passes::report::{ActionKind, ActionOutcome};
@@ -50,9 +49,8 @@ pub(super) async fn retire(
 
 /// A record that cannot be read is kept: a person may want to know.
 async fn is_over(repo: &Repository, operation: &OperationId, snapshots: &[Arc<Snapshot>]) -> Result<bool> {
-    let key = ControlObject::Fence(operation.clone()).key();
-    let Some(object) = repo.store().get_limited(&key, MAX_SIDECAR_BYTES * 2).await? else { return Ok(true) };
-    let Ok(record) = serde_json::from_slice::<FenceRecord>(&object.bytes) else { return Ok(false) };
+    let Some(record) = fence_record(repo, operation).await? else { return Ok(true) };
+    let Ok(record) = record else { return Ok(false) };
     Ok(record.tables.iter().all(|table| is_passed(table, snapshots)))
 }
 

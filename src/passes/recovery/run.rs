@@ -1,8 +1,8 @@
 //! One activation of the pass on one repository: find, group, then observe, decide and act for each component apart.
 
 use super::act::{Acted, Handles, Turn, act};
-use super::decide::{Decision, Policy, Timing, decide};
-use super::observe::{Found, Grace, Intent, Quiet, component, find, group};
+use super::decide::{Policy, Timing, decide};
+use super::observe::{Found, Grace, Intent, Quiet, component, find, group, has_company};
 use super::sweep::sweep;
 use super::{protect, tell};
 use crate::error::{Error, Result};
@@ -10,7 +10,7 @@ use crate::passes::report::{Outcome, PassReport, ScopeReport};
 use crate::repo::Repository;
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -69,15 +69,19 @@ pub async fn claims(repo: &Repository, run: &Arc<Run>) -> Result<Vec<ScopeReport
     run.grace.retain(|operation| pending.contains(operation));
     let mut scopes: Vec<ScopeReport> = found.unjudged.iter().map(tell::unjudged).collect();
     let groups = group(&found.intents);
-    let (mut done, all) = (0, groups.len());
-    let mut work = futures::stream::iter(groups)
-        .map(|intents| isolated(repo.clone(), found.clone(), intents, run.clone()))
-        .buffered(run.concurrency.max(1));
-    while let Some(more) = work.next().await {
-        scopes.extend(more);
-        done += 1;
-        (run.progress)(done, all);
+    let all = groups.len();
+    // Whichever is ready first makes room for the next; they are told in order.
+    let mut work = futures::stream::iter(groups.into_iter().enumerate())
+        .map(|(nth, intents)| {
+            isolated(repo.clone(), found.clone(), intents, run.clone()).map(move |told| (nth, told))
+        })
+        .buffer_unordered(run.concurrency.max(1));
+    let mut told = BTreeMap::new();
+    while let Some((nth, more)) = work.next().await {
+        told.insert(nth, more);
+        (run.progress)(told.len(), all);
     }
+    scopes.extend(told.into_values().flatten());
     if !run.dry {
         scopes.extend(protect::release(repo, run, &found).await);
     }
@@ -135,9 +139,16 @@ async fn settle(
         if run.dry {
             return Ok(decisions.iter().map(tell::planned).collect());
         }
-        if let Some(other) = other_leads(run, &decisions).await? {
-            reports.extend(decisions.iter().map(|decision| tell::of_another(decision, &other)));
-            return Ok(reports);
+        if decisions.iter().any(|decision| decision.timing == Timing::Now) {
+            if let Turn::Of(other) = run.handles.turn().await? {
+                reports.extend(decisions.iter().map(|decision| tell::of_another(decision, &other)));
+                return Ok(reports);
+            }
+            if has_company(repo, &found, &intents).await? {
+                moved = Some("another writer has begun on its tables".into());
+                (found, intents) = look_anew(repo, &intents).await?;
+                continue;
+            }
         }
         let mut again = false;
         let mut waiting = Vec::new();
@@ -178,11 +189,7 @@ async fn settle(
             reports.extend(waiting);
             return Ok(reports);
         }
-        // Everything is looked at anew: a branch may have gone as well as a sidecar.
-        let wanted: BTreeSet<_> = intents.iter().map(|intent| intent.sidecar.operation.clone()).collect();
-        found = Arc::new(find(repo).await?);
-        intents = found.intents.clone();
-        intents.retain(|intent| wanted.contains(&intent.sidecar.operation));
+        (found, intents) = look_anew(repo, &intents).await?;
         if intents.is_empty() {
             return Ok(reports);
         }
@@ -192,13 +199,12 @@ async fn settle(
     Ok(reports)
 }
 
-/// Who leads instead of us, if anything is due. Asked once for each look: it saves work, it guards nothing.
-async fn other_leads(run: &Run, decisions: &[Decision]) -> Result<Option<String>> {
-    if decisions.iter().all(|decision| decision.timing != Timing::Now) {
-        return Ok(None);
-    }
-    match run.handles.turn().await? {
-        Turn::Ours => Ok(None),
-        Turn::Of(other) => Ok(Some(other)),
-    }
+/// Everything anew: a branch may have gone as well as a sidecar, and who has come to share their tables is judged with them.
+async fn look_anew(repo: &Repository, intents: &[Intent]) -> Result<(Arc<Found>, Vec<Intent>)> {
+    let wanted: BTreeSet<_> = intents.iter().map(|intent| &intent.sidecar.operation).collect();
+    let found = Arc::new(find(repo).await?);
+    let groups = group(&found.intents).into_iter();
+    let still = groups.filter(|group| group.iter().any(|intent| wanted.contains(&intent.sidecar.operation)));
+    let still = still.flatten().collect();
+    Ok((found, still))
 }

@@ -18,11 +18,12 @@ use std::sync::Arc;
 /// The part of the pass that is about what no claim explains: one request for each table of each branch.
 pub(super) async fn sweep(repo: &Repository, run: &Run) -> Result<Vec<ScopeReport>> {
     let found = find_all(repo).await?;
+    repo.retain(|branch| found.branches.contains_key(branch));
     let half = drift::half_created(repo, &found).await?;
     let mut scopes: Vec<ScopeReport> = half.iter().map(tell::half_created).collect();
     let snapshots = usable_snapshots(repo, &found, &half, &mut scopes).await?;
     let quiet = Quiet { memory: &run.grace, grace: run.policy.grace, uptime: (run.uptime)() };
-    for drifted in drift::find_drift(repo, &found, &snapshots, &quiet).await? {
+    for drifted in drift::find_drift(repo, &found, &found.intents, &snapshots, &quiet).await? {
         let name = |at: &super::observation::TableRef| format!("drift {} on {}", at.table, at.branch);
         match drifted {
             drift::Drifted::Unreadable(at, why) => scopes.push(tell::held(name(&at), why)),
@@ -39,7 +40,10 @@ pub(super) async fn sweep(repo: &Repository, run: &Run) -> Result<Vec<ScopeRepor
     {
         scopes.push(tell::failed("closed fence records".into(), &error));
     }
-    if let Some(decision) = decide_leftover(&leftover(repo, &found).await?, &run.policy) {
+    // Without main nothing can be judged, and what is there may be of a format that is never written.
+    if snapshots.iter().any(|at| at.branch.is_main())
+        && let Some(decision) = decide_leftover(&leftover(repo, &found).await?, &run.policy)
+    {
         scopes.push(carry_out(repo, run, "schema".into(), &decision, &found, &snapshots).await);
     }
     Ok(scopes)
@@ -63,24 +67,20 @@ async fn usable_snapshots(
     half: &[Branch],
     scopes: &mut Vec<ScopeReport>,
 ) -> Result<Vec<Arc<Snapshot>>> {
-    let mut snapshots = Vec::new();
-    for branch in found.public_branches().filter(|branch| !half.contains(branch)) {
-        let held = |why: String| tell::held(format!("branch {branch}"), why);
-        match repo.snapshot(&branch).await {
-            Ok(Some(snapshot)) => match snapshot.writable() {
-                Ok(()) => snapshots.push(Arc::new(snapshot)),
-                Err(why) => scopes.push(held(why.chain())),
-            },
-            Ok(None) if branch.is_main() => {
-                let gone = format!("the manifest of {} is gone", repo.store().uri());
-                return Err(Error::missing(gone));
-            }
-            Ok(None) => {}
-            Err(error) if error.kind() == crate::Kind::Corrupt => scopes.push(held(error.chain())),
-            Err(error) => return Err(error),
+    let whole = found.public_branches().filter(|branch| !half.contains(branch));
+    let all = repo.snapshots(whole).await?;
+    let mut held =
+        |branch: &Branch, why: &Error| scopes.push(tell::held(format!("branch {branch}"), why.chain()));
+    all.unreadable.iter().for_each(|(branch, why)| held(branch, why));
+    let mut usable = all.read;
+    usable.retain(|snapshot| match snapshot.writable() {
+        Ok(()) => true,
+        Err(why) => {
+            held(&snapshot.branch, &why);
+            false
         }
-    }
-    Ok(snapshots)
+    });
+    Ok(usable)
 }
 
 /// Carries out a decision that is about no claim, if it is time.
@@ -118,7 +118,8 @@ async fn acted(
     let fresh = repo.snapshot(&decision.branch).await?.map(Arc::new);
     let known = snapshots.iter().find(|at| at.branch == decision.branch).cloned();
     let at = fresh.or(known).map(|at| (at.branch.clone(), at));
-    let seen = Seen { snapshots: at.into_iter().collect(), lock: found.lock().cloned(), ..Seen::default() };
+    let (lock, branches) = (found.lock().cloned(), found.branches.clone());
+    let seen = Seen { snapshots: at.into_iter().collect(), lock, branches, ..Seen::default() };
     Ok(match act(repo, &seen, decision, run.handles.as_ref()).await? {
         Acted::Settled => tell::ended(decision, Outcome::Done, None),
         Acted::LookAgain(why) => tell::ended(decision, Outcome::Waits, Some(&why)),

@@ -6,7 +6,7 @@
 //! | # | step | a stop after it leaves |
 //! |---|---|---|
 //! | 1 | fence record, create-only | an armed record beside its sidecar: the same judgement again |
-//! | 2 | sidecar looked at again; gone: record closed, stop | a settled operation |
+//! | 2 | sidecar looked at again; gone: our own record closed, stop | a settled operation |
 //! | 2a | schema changes and version-1 merges: sidecar deleted, for engines would roll it forward | an armed record in its place |
 //! | 3 | restores, each on exactly the head that was judged | *already undone*: published without a window |
 //! | 4 | publish: pins, fillers, marker | the marker: *finish* |
@@ -18,7 +18,7 @@ mod fence;
 mod publish;
 mod schema;
 
-use super::decide::{Decision, TableWork};
+use super::decide::{Decision, TablePlan, TableWork};
 use super::observation::{Origin, TableRef};
 use super::observe::{Intent, Seen};
 use crate::error::{Error, Kind, Result};
@@ -28,10 +28,10 @@ use crate::model::{Branch, OperationId, Permit, Timestamp, Version};
 use crate::passes::report::{ActionKind, ActionOutcome};
 use crate::repo::history::{Audit, CommitRecord, RECOVERY_ACTOR};
 use crate::repo::tables::{Restored, Table};
-use crate::repo::{Dialect, Repository, Snapshot};
+use crate::repo::{Dialect, Repository, Snapshot, branches, snapshot};
 use crate::store::ControlObject;
 use async_trait::async_trait;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What the edges give to an act: time, fresh ids, and leave to act.
 #[async_trait]
@@ -80,21 +80,17 @@ pub async fn act(
         .iter()
         .filter_map(|operation| seen.intents.iter().find(|intent| intent.sidecar.operation == *operation))
         .collect();
-    let act = Act { repo, seen, decision, handles, intents };
+    let operation = match decision.operations.first() {
+        Some(first) => first.to_string(),
+        None => handles.ulid(),
+    };
+    let act = Act { repo, seen, decision, handles, intents, operation };
     match decision.verdict {
         Verdict::Hold => Err(Error::internal("a held operation was to be acted on")),
         Verdict::Finish => act.finish(&decision.branch, &BTreeMap::new()).await,
         _ if decision.operations.is_empty() && decision.tables.is_empty() => act.conclude_schema().await,
         _ => act.settle().await,
     }
-}
-
-/// How the restores of a plan ended.
-enum Restores {
-    /// All are made; the lineages as they are now, as far as they were opened.
-    Done(BTreeMap<TableRef, Table>),
-    /// Something moved; says what.
-    Moved(String),
 }
 
 /// Why an undoing stops half-way.
@@ -106,11 +102,14 @@ struct Act<'a> {
     decision: &'a Decision,
     handles: &'a dyn Handles,
     intents: Vec<&'a Intent>,
+    /// What every commit of this act names: the first operation that it settles; for drift, the commit that settles it.
+    operation: String,
 }
 
 impl Act<'_> {
     /// Staged files and lock that no sidecar explains: nothing to publish.
     async fn conclude_schema(&self) -> Result<Acted> {
+        self.repo.require_writable(&self.decision.branch).await?;
         Ok(self.conclude().await?.unwrap_or(Acted::Settled))
     }
 
@@ -130,46 +129,88 @@ impl Act<'_> {
         let Some(base) = self.base().await? else {
             return Ok(Acted::LookAgain("the branch went away".into()));
         };
+        base.writable()?;
+        if let Some(moved) = self.decision.tables.iter().find(|plan| !shows_pin(&base, plan)) {
+            return Ok(Acted::LookAgain(format!("{} was published to", moved.at.table)));
+        }
         // Before the first write of an undoing; before each restore it is asked again.
         if self.undoes() && self.handles.permit().await?.is_none() {
             return Ok(Acted::LookAgain(WINDOW_CLOSED.into()));
         }
-        if self.decision.needs_fence {
-            for intent in &self.intents {
-                let armed = fence::arm(self.repo, self.seen, intent, self.handles).await;
-                self.count(ActionKind::Fence, &armed, |()| false);
-                armed?;
-            }
-            if let Some(gone) = self.first_without_file().await? {
-                self.close_fence(&gone).await?;
-                return Ok(Acted::LookAgain(format!("the writer of {gone} has finished")));
-            }
+        if self.decision.needs_fence
+            && let Some(why) = self.fence().await?
+        {
+            return Ok(Acted::LookAgain(why));
         }
         if self.undoes() && self.is_seen_by_engines() {
             self.delete_files().await?;
         }
-        let tables = match self.restore(&base).await? {
-            Restores::Done(tables) => tables,
-            Restores::Moved(why) => return Ok(Acted::LookAgain(why)),
-        };
-        let published = publish::publish(
-            self.repo,
-            self.seen,
-            self.decision,
-            &self.intents,
-            &base,
-            &tables,
-            self.handles,
-        )
-        .await;
+        let mut made = BTreeMap::new();
+        if let Some(why) = self.restore(&base, &mut made).await? {
+            return self.look_again(&base, &made, why).await;
+        }
+        let opened = self.seen.tables.clone().into_iter().chain(made.clone()).collect();
+        let published = publish::publish(self, &base, &opened).await;
         self.count(ActionKind::Publish, &published, |ended| matches!(ended, publish::Ended::Moved(_)));
         match published? {
             publish::Ended::Published { commits, version, .. } if self.intents.is_empty() => {
                 self.conclude_drift(&commits, version).await
             }
             publish::Ended::Published { markers, .. } => self.finish(&base.branch, &markers).await,
-            publish::Ended::Moved(why) => Ok(Acted::LookAgain(why)),
+            publish::Ended::Moved(why) => self.look_again(&base, &made, why).await,
         }
+    }
+
+    /// Arms the records and looks at the sidecars again; says why to stop, if one is gone. A record that we have made is then
+    /// closed: nobody else can have undone under it, so the writer has finished. One that was there before may be that of
+    /// another recoverer, who puts it in the sidecar's place: it stays armed, and is judged at the next look.
+    async fn fence(&self) -> Result<Option<String>> {
+        let mut made = BTreeSet::new();
+        for intent in &self.intents {
+            let armed = fence::arm(self.repo, self.seen, intent, self.handles).await;
+            self.count(ActionKind::Fence, &armed, |_| false);
+            if armed? {
+                made.insert(intent.sidecar.operation.clone());
+            }
+        }
+        let Some(gone) = self.first_without_file().await? else { return Ok(None) };
+        if made.contains(&gone) {
+            self.close_fence(&gone).await?;
+            return Ok(Some(format!("the writer of {gone} has finished")));
+        }
+        Ok(Some(format!("the sidecar of {gone} is gone")))
+    }
+
+    /// Stops before the publish. If the branch has gone meanwhile, what was restored on it is taken back: it would come back
+    /// as files without a record.
+    async fn look_again(
+        &self,
+        base: &Snapshot,
+        made: &BTreeMap<TableRef, Table>,
+        why: String,
+    ) -> Result<Acted> {
+        if !made.is_empty() && !self.is_unchanged(&base.branch).await? {
+            self.take_back(made).await?;
+        }
+        Ok(Acted::LookAgain(why))
+    }
+
+    /// Whether a branch is still listed, and still the one that was judged: another may have its name by now.
+    async fn is_unchanged(&self, branch: &Branch) -> Result<bool> {
+        if branch.is_main() {
+            return Ok(true);
+        }
+        let listed = branches::list(self.repo.store(), snapshot::MANIFEST).await?;
+        let judged = self.seen.branches.get(branch);
+        Ok(listed.get(branch).is_some_and(|now| judged.is_none_or(|judged| judged == now)))
+    }
+
+    /// The newest version of each lineage, if it is still the one that we have made there.
+    async fn take_back(&self, made: &BTreeMap<TableRef, Table>) -> Result<()> {
+        for table in made.values().filter(|table| !table.branch.is_main()) {
+            self.repo.unmake(&table.made(self.repo.store())).await?;
+        }
+        Ok(())
     }
 
     /// The snapshot that the decision was made against: of the operations' branch, or of main if that branch is gone.
@@ -218,12 +259,10 @@ impl Act<'_> {
         Ok(None)
     }
 
-    /// Restores every table of the plan; says what moved, if anything did. The manifest is looked at before each: a writer
-    /// that published in between is not to be hidden.
-    async fn restore(&self, base: &Snapshot) -> Result<Restores> {
-        let mut tables = self.seen.tables.clone();
-        let moved = |why: String| Ok(Restores::Moved(why));
-        let operation = self.decision.operations.first().map(OperationId::as_str).unwrap_or_default();
+    /// Restores every table of the plan, and adds what it has `made`; says what moved, if anything did. The manifest is
+    /// looked at before each: a writer that published in between is not to be hidden.
+    async fn restore(&self, base: &Snapshot, made: &mut BTreeMap<TableRef, Table>) -> Result<Option<String>> {
+        let moved = |why: String| Ok(Some(why));
         for plan in &self.decision.tables {
             let TableWork::Restore { head } = plan.work else { continue };
             let Some(permit) = self.handles.permit().await? else {
@@ -239,14 +278,14 @@ impl Act<'_> {
             if table.head() != head {
                 return moved(format!("{} moved from version {head} to {}", plan.at.table, table.head()));
             }
-            let restored = table.restore(plan.pin, operation, permit).await;
+            let restored = table.restore(plan.pin, &self.operation, permit).await;
             self.count(ActionKind::Restore, &restored, |ended| matches!(ended, Restored::Moved(_)));
             match restored? {
-                Restored::Yes(table) => tables.insert(plan.at.clone(), *table),
+                Restored::Yes(table) => made.insert(plan.at.clone(), *table),
                 Restored::Moved(why) => return moved(why.chain()),
             };
         }
-        Ok(Restores::Done(tables))
+        Ok(None)
     }
 
     async fn close_fence(&self, operation: &OperationId) -> Result<()> {
@@ -350,6 +389,12 @@ impl Act<'_> {
         self.count(ActionKind::DeleteSidecar, &deleted, |()| false);
         deleted
     }
+}
+
+/// Whether a snapshot still shows what a plan was made against.
+fn shows_pin(base: &Snapshot, plan: &TablePlan) -> bool {
+    let shown = base.state.entry(&plan.at.table);
+    shown.is_some_and(|entry| entry.version == plan.pin && entry.branch == plan.pin_branch)
 }
 
 /// Versions strictly between the pin and the version to be shown.

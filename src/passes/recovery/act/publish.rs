@@ -1,6 +1,6 @@
 //! The one publish of a recovery: pins, fillers, markers and commits together.
 
-use super::{Handles, between};
+use super::{Act, Handles, between};
 use crate::error::{Error, Kind, Result};
 use crate::model::Timestamp;
 use crate::model::audit::{TableOutcome, Verdict};
@@ -8,13 +8,13 @@ use crate::model::history::StepKind;
 use crate::model::manifest::{Change, CommitIntent, Marker, Publish};
 use crate::model::sidecar::Sidecar;
 use crate::model::table_path::graph_table_path;
-use crate::model::{Branch, OperationId, Version};
+use crate::model::{OperationId, Version};
 use crate::passes::recovery::decide::{Decision, TablePlan, TableWork};
 use crate::passes::recovery::observation::{TableRef, TableSeen};
 use crate::passes::recovery::observe::{Intent, Seen};
 use crate::repo::history::RECOVERY_ACTOR;
 use crate::repo::tables::Table;
-use crate::repo::{Made, Published, Repository, Snapshot, branches, snapshot};
+use crate::repo::{Made, Published, Repository, Snapshot};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -33,16 +33,13 @@ pub(super) enum Ended {
     Moved(String),
 }
 
-/// Publishes a decision whose restores are done.
+/// Publishes a decision whose restores are done; `tables` are the lineages that were opened, as they are now.
 pub(super) async fn publish(
-    repo: &Repository,
-    seen: &Seen,
-    decision: &Decision,
-    intents: &[&Intent],
+    act: &Act<'_>,
     base: &Snapshot,
     tables: &BTreeMap<TableRef, Table>,
-    handles: &dyn Handles,
 ) -> Result<Ended> {
+    let Act { repo, seen, decision, handles, intents, operation } = act;
     let mut publish = Publish::default();
     for plan in &decision.tables {
         if let Some(moved) = changes(repo, plan, tables.get(&plan.at), &mut publish).await? {
@@ -54,30 +51,33 @@ pub(super) async fn publish(
         if forward && let Some(moved) = schema_changes(repo, base, &intent.sidecar, &mut publish).await? {
             return Ok(Ended::Moved(moved));
         }
-        settle(decision, seen, intent, nth, handles, &mut publish);
+        if decision.verdict == Verdict::NothingToDo {
+            expect_pins(seen, &intent.sidecar, &mut publish);
+        }
+        settle(decision, seen, intent, nth, *handles, &mut publish);
     }
     if intents.is_empty() {
-        let (id, created_at) = (handles.ulid(), handles.now());
         publish.commits.push(CommitIntent {
-            id,
+            id: operation.clone(),
             actor: Some(DRIFT_ACTOR.to_owned()),
             merged_parent: None,
-            created_at,
+            created_at: handles.now(),
         });
     }
-    let operation = operation_property(decision, &publish);
     let restored = decision.tables.iter().any(|plan| !matches!(plan.work, TableWork::Show { .. }));
     let ended = if restored {
-        repo.publish_exactly(base, &publish, &operation).await
+        repo.publish_exactly(base, &publish, operation).await
     } else {
-        repo.publish(base, &publish, &operation).await
+        repo.publish(base, &publish, operation).await
     };
     match ended {
-        Ok(Published::Committed(made)) if is_listed(repo, &base.branch).await? => {
+        Ok(Published::Committed(made)) if act.is_unchanged(&base.branch).await? => {
             Ok(published(publish, &made))
         }
+        // What we have made on it would come back as files without a record, or as a version of another branch. The
+        // newest first, so that what is left at any moment is shown by nobody.
         Ok(Published::Committed(made)) => {
-            take_back(repo, decision, tables, &made).await?;
+            repo.unmake(&made).await?;
             Ok(Ended::Moved(format!("branch {} was deleted meanwhile", base.branch)))
         }
         Ok(Published::Refused(refusal)) => Ok(Ended::Moved(refusal.to_string())),
@@ -91,39 +91,10 @@ pub(super) async fn publish(
 /// Who is recorded as the author of a publish that settles drift.
 const DRIFT_ACTOR: &str = "outrigger:drift";
 
-/// The operation that our commits name: the first that is settled, or the publish's own commit.
-fn operation_property(decision: &Decision, publish: &Publish) -> String {
-    let settled = decision.operations.first().map(ToString::to_string);
-    settled.or_else(|| publish.commits.first().map(|commit| commit.id.clone())).unwrap_or_default()
-}
-
-async fn is_listed(repo: &Repository, branch: &Branch) -> Result<bool> {
-    let listed = async || branches::list(repo.store(), snapshot::MANIFEST).await;
-    Ok(branch.is_main() || listed().await?.contains_key(branch))
-}
-
 fn published(publish: Publish, made: &Made) -> Ended {
     let stored = |marker: Marker| Marker { manifest_version: made.version, ..marker };
     let markers = publish.markers.into_iter().map(|(operation, marker)| (operation, stored(marker)));
     Ended::Published { commits: publish.commits, markers: markers.collect(), version: made.version }
-}
-
-/// The branch was deleted while we published to it: what we have made on it since would come back as files without a
-/// record. The newest first, so that what is left at any moment is shown by nobody.
-async fn take_back(
-    repo: &Repository,
-    decision: &Decision,
-    tables: &BTreeMap<TableRef, Table>,
-    made: &Made,
-) -> Result<()> {
-    repo.unmake(made).await?;
-    let restored = |plan: &&TablePlan| matches!(plan.work, TableWork::Restore { .. });
-    for plan in decision.tables.iter().filter(restored).filter(|plan| !plan.at.branch.is_main()) {
-        if let Some(table) = tables.get(&plan.at) {
-            repo.unmake(&table.made(repo.store())).await?;
-        }
-    }
-    Ok(())
 }
 
 /// The rows of one table: its new version, and after an undoing every version between, so that a writer that wakes up
@@ -191,6 +162,19 @@ async fn schema_changes(
         publish.changes.push(Change::Drop { table: dropped.table.clone(), version: dropped.version });
     }
     Ok(None)
+}
+
+/// Nothing was done and nothing is to be done, as long as the pins are as they were judged: a writer that has published
+/// meanwhile is not to be recorded as undone.
+fn expect_pins(seen: &Seen, sidecar: &Sidecar, publish: &mut Publish) {
+    for pin in &sidecar.pins {
+        let shown = match seen.component.lineage_of(pin) {
+            Some(TableSeen::Present(lineage)) => lineage.pin,
+            Some(TableSeen::Missing { pin, .. }) => *pin,
+            _ => continue,
+        };
+        publish.expected.insert(pin.table.clone(), shown);
+    }
 }
 
 /// The marker and the commit of one operation. Of several in one publish each commit is the next one's parent.

@@ -44,7 +44,11 @@ pub fn decide_drift(drift: &Drift, policy: &Policy) -> Decision {
         );
     }
     let timing = match verdict {
-        Verdict::Hold => super::Timing::Person,
+        // A writer that is at work looks the same until it has published: whoever asks a person too early asks in vain.
+        Verdict::Hold => match drift_timing(drift.quiet_for, policy) {
+            super::Timing::Now => super::Timing::Person,
+            waits => waits,
+        },
         _ if is_asked => super::Timing::Person,
         _ if drift.locked && drift.at.branch.is_main() => super::Timing::Lock,
         Verdict::RollBack => window_timing(drift.quiet_for, policy),

@@ -5,6 +5,7 @@
 //! it is looked through wherever it lies. What remains, the *data*, must be somebody's.
 
 use super::super::observation::Lineage;
+use crate::model::Version;
 use crate::model::history::{Step, StepKind};
 use crate::model::sidecar::{Pin, Sidecar, WriterKind};
 
@@ -78,9 +79,21 @@ pub fn is_own_tail(sidecar: &Sidecar, pin: &Pin, tail: &[Step]) -> bool {
     }
 }
 
-/// Whether a step in (E, P] counts as the operation's own: named, or plausible and no later than the version that the
-/// writer meant to reach.
-pub fn is_shown_commit(sidecar: &Sidecar, pin: &Pin, step: &Step) -> bool {
+/// The steps in (E, P] that count as the operation's own: named, or plausible and no later than the version that the writer
+/// meant to reach. Maintenance that came first only moved that version on.
+pub fn shown_commits<'a>(sidecar: &Sidecar, pin: &Pin, inner: &'a [Step]) -> Vec<&'a Step> {
+    let mut maintenance = 0;
+    let mut own = Vec::new();
+    for step in inner {
+        if is_shown_commit(sidecar, pin, step, Version(pin.post_commit.0 + maintenance)) {
+            own.push(step);
+        }
+        maintenance += u64::from(step.kind.is_neutral());
+    }
+    own
+}
+
+fn is_shown_commit(sidecar: &Sidecar, pin: &Pin, step: &Step, latest: Version) -> bool {
     if matches!(step.kind, StepKind::Restore(_)) {
         return false;
     }
@@ -90,16 +103,12 @@ pub fn is_shown_commit(sidecar: &Sidecar, pin: &Pin, step: &Step) -> bool {
     match pin.confirmed {
         Some(confirmed) => step.version == confirmed,
         None if sidecar.kind.is_maintenance() => step.kind.is_neutral(),
-        None => {
-            fits(sidecar.kind, &step.kind)
-                && step.read_version <= pin.expected
-                && step.version <= pin.post_commit
-        }
+        None => fits(sidecar.kind, &step.kind) && step.read_version <= pin.expected && step.version <= latest,
     }
 }
 
 /// Whether a commit that the graph shows names the operation.
 pub fn is_proven(sidecar: &Sidecar, pin: &Pin, lineage: &Lineage) -> bool {
-    let inner = lineage.inner(pin.expected).iter();
-    inner.filter(|step| is_named(sidecar, step)).any(|step| is_shown_commit(sidecar, pin, step))
+    let shown = shown_commits(sidecar, pin, lineage.inner(pin.expected));
+    shown.iter().any(|step| is_named(sidecar, step))
 }

@@ -68,6 +68,8 @@ pub struct Leftover {
     pub seen: SchemaSeen,
     /// How long the staged files have stood still.
     pub quiet_for: Option<Duration>,
+    /// A record that is not judged and may be of this very change.
+    pub owner: Option<String>,
 }
 
 /// Decides a leftover; `None` if there is nothing. The state is staged last: if it is staged, the set was complete.
@@ -79,6 +81,10 @@ pub fn decide_leftover(left: &Leftover, policy: &Policy) -> Option<Decision> {
         _ if seen.staged.is_empty() => {
             hold("a schema change holds the graph's write lock and left no record; while no writer is active, `outrigger repair lock --exclusive` removes it".into())
         }
+        _ if left.owner.is_some() => hold(format!(
+            "a schema is staged, and {} may be its record: settle that one first",
+            left.owner.as_deref().unwrap_or_default()
+        )),
         (true, None) => {
             let reason = "a staged schema is complete and fits the tables";
             (Verdict::RollForward, Some(SchemaWork::finishing(seen)), reason.into())
@@ -121,7 +127,9 @@ pub(super) fn judge(claim: &Claim, pins: &[Placed], seen: &SchemaSeen) -> Judgem
     let unready = pins.iter().find(|placed| !ready(placed));
     let unready = unready.map(|placed| format!("{} was not rewritten", placed.pin.table));
     let missing = seen.missing_datasets.first().map(|table| format!("the dataset of {table} does not exist"));
-    match unready.or(missing).or_else(|| seen.inconsistent.clone()) {
+    let written = seen.written_since.as_ref();
+    let written = written.map(|table| format!("{table} was written to since, which it drops"));
+    match unready.or(missing).or(written).or_else(|| seen.inconsistent.clone()) {
         None => forward(claim, pins, seen),
         // Its files describe what is shown: whatever lies above, they must stay.
         Some(why) if seen.published || pins.iter().any(|placed| placed.shown_below) => {

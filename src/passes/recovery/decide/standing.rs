@@ -1,7 +1,7 @@
 //! Where one pin of a claim stands: its versions and its tail, judged for this claim alone.
 
 use super::super::observation::{Lineage, TableSeen};
-use super::ownership::{is_inline, is_own_tail, is_shown_commit, own_data};
+use super::ownership::{is_inline, is_own_tail, own_data, shown_commits};
 use crate::model::Version;
 use crate::model::history::{Step, StepKind, describe};
 use crate::model::sidecar::{Pin, Sidecar, WriterKind};
@@ -87,7 +87,7 @@ fn below(sidecar: &Sidecar, pin: &Pin, lineage: &Lineage) -> Standing {
     }
     let table = &pin.table;
     let inner = lineage.inner(pin.expected);
-    let own: Vec<&Step> = inner.iter().filter(|step| is_shown_commit(sidecar, pin, step)).collect();
+    let own = shown_commits(sidecar, pin, inner);
     let kept = own.iter().filter(|step| is_ancestor(inner, step.version)).count();
     if own.is_empty() {
         Standing::Unmoved

@@ -2,15 +2,14 @@
 
 use super::super::decide::drift::Drift;
 use super::super::observation::{TableRef, TableSeen};
-use super::{CONCURRENCY, Found, Intent, Quiet, table};
+use super::{CONCURRENCY, Found, Intent, Quiet, fence_record, table};
 use crate::error::{Error, Result};
-use crate::model::fence::FenceRecord;
-use crate::model::sidecar::{MAX_SIDECAR_BYTES, Sidecar};
+use crate::model::sidecar::Sidecar;
 use crate::model::table_path::branch_path;
 use crate::model::{Branch, Version};
 use crate::repo::tables::dataset_path;
 use crate::repo::{Repository, Snapshot};
-use crate::store::{ControlObject, Key};
+use crate::store::Key;
 use futures::{FutureExt, StreamExt, TryStreamExt};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -24,14 +23,15 @@ pub enum Drifted {
     Unreadable(TableRef, String),
 }
 
-/// Looks at every lineage that a public branch shows and that no pending intent names.
+/// Looks at every lineage that a public branch shows and that none of the `pending` intents names.
 pub async fn find_drift(
     repo: &Repository,
     found: &Found,
+    pending: &[Intent],
     snapshots: &[Arc<Snapshot>],
     quiet: &Quiet<'_>,
 ) -> Result<Vec<Drifted>> {
-    let covered: BTreeSet<TableRef> = found.intents.iter().flat_map(named).collect();
+    let covered: BTreeSet<TableRef> = pending.iter().flat_map(named).collect();
     let mut lineages = Vec::new();
     for snapshot in snapshots {
         for (key, entry) in snapshot.state.entries().filter(|(_, entry)| entry.branch == snapshot.branch) {
@@ -45,9 +45,11 @@ pub async fn find_drift(
         async move { Ok::<_, Error>(has_moved(repo, &at, pin).await?.then_some((at, snapshot))) }.boxed()
     });
     let moved: Vec<_> = probes.buffered(CONCURRENCY).try_collect().await?;
+    let moved: Vec<_> = moved.into_iter().flatten().collect();
+    let ended = if moved.is_empty() { Vec::new() } else { ended_writers(repo, found).await? };
     let mut drifted = Vec::new();
-    for (at, snapshot) in moved.into_iter().flatten() {
-        drifted.push(observe(repo, found, &snapshot, at, quiet).await?);
+    for (at, snapshot) in moved {
+        drifted.push(observe(repo, &snapshot, at, quiet, &ended, found.is_locked()).await?);
     }
     Ok(drifted)
 }
@@ -88,17 +90,19 @@ async fn has_moved(repo: &Repository, at: &TableRef, pin: Version) -> Result<boo
 
 async fn observe(
     repo: &Repository,
-    found: &Found,
     snapshot: &Snapshot,
     at: TableRef,
     quiet: &Quiet<'_>,
+    ended: &[Sidecar],
+    locked: bool,
 ) -> Result<Drifted> {
     match table::lineage(repo, snapshot, &at, Version(u64::MAX)).await?.0 {
         TableSeen::Unreadable(why) | TableSeen::Missing { what: why, .. } => Ok(Drifted::Unreadable(at, why)),
         TableSeen::Present(lineage) => {
             let quiet_for = quiet.of_tail(repo, &at, &lineage).await?;
-            let ended = ended_writers(repo, found).await?;
-            Ok(Drifted::Seen(Drift { at, lineage, ended, quiet_for, locked: found.is_locked() }))
+            let of_this = |sidecar: &&Sidecar| sidecar.pins.iter().any(|pin| pin.table == at.table);
+            let ended = ended.iter().filter(of_this).cloned().collect();
+            Ok(Drifted::Seen(Drift { at, lineage, ended, quiet_for, locked }))
         }
     }
 }
@@ -108,9 +112,7 @@ async fn observe(
 async fn ended_writers(repo: &Repository, found: &Found) -> Result<Vec<Sidecar>> {
     let mut ended = Vec::new();
     for operation in found.closed_fences.keys().filter(|closed| !found.quarantined.contains(closed)) {
-        let key = ControlObject::Fence(operation.clone()).key();
-        let Some(object) = repo.store().get_limited(&key, MAX_SIDECAR_BYTES * 2).await? else { continue };
-        let Ok(record) = serde_json::from_slice::<FenceRecord>(&object.bytes) else { continue };
+        let Some(Ok(record)) = fence_record(repo, operation).await? else { continue };
         ended.extend(Sidecar::parse(operation.as_str(), record.sidecar.as_bytes()));
     }
     Ok(ended)

@@ -5,7 +5,7 @@
 
 use super::super::observation::{MergeSeen, PointerSwitch};
 use super::Found;
-use crate::error::Result;
+use crate::error::{Kind, Result};
 use crate::model::lineage::merge_base;
 use crate::model::manifest::{Entry, GraphCommit, head_of};
 use crate::model::sidecar::{Sidecar, WriterKind};
@@ -26,7 +26,13 @@ pub(super) async fn observe(
     let Some(source_id) = &sidecar.merge_source else {
         return Ok(Some(MergeSeen::NotCompletable("the sidecar names no source commit".into())));
     };
-    let commits = all_commits(repo, found, target).await?;
+    let commits = match all_commits(repo, found, target).await {
+        // A part of the history is missing: the merge base that the rest tells may be another.
+        Err(error) if matches!(error.kind(), Kind::Corrupt | Kind::Refused) => {
+            return Ok(Some(MergeSeen::NotCompletable(error.chain())));
+        }
+        commits => commits?,
+    };
     let own = commits.get(&sidecar.branch).cloned().unwrap_or_default();
     let everything: Vec<GraphCommit> = commits.into_values().flatten().collect();
     let (Some(source), Some(target_id)) =

@@ -14,7 +14,7 @@ pub use schema::leftover;
 
 use super::observation::{BranchSeen, Claim, Component, ContractFile, Origin, TableRef};
 use crate::error::{Error, Kind, Result};
-use crate::model::fence::FenceRecord;
+use crate::model::fence::{FenceRecord, MAX_FENCE_BYTES};
 use crate::model::sidecar::{MAX_SIDECAR_BYTES, Sidecar, Unreadable};
 use crate::model::{Branch, OperationId, StoreTime, Version};
 use crate::repo::branches::{self, BranchRef, SCHEMA_LOCK};
@@ -59,6 +59,8 @@ pub struct Found {
     pub intents: Vec<Intent>,
     /// Sidecars that are held without being judged.
     pub unjudged: Vec<Unjudged>,
+    /// Names of all control objects.
+    names: BTreeSet<Key>,
     /// Branches of the manifest.
     pub branches: BTreeMap<Branch, BranchRef>,
     /// Fence records whose closing was seen, and when the store took that.
@@ -94,6 +96,23 @@ impl Found {
     async fn look_for_staged(&mut self, repo: &Repository) -> Result<()> {
         (self.staged, self.staged_at) = schema::staged_in(&repo.store().list_dir(None).await?);
         Ok(())
+    }
+
+    /// Records that a person has begun to put aside or back: as long as both names and the note are there, an undoing would
+    /// leave no armed record.
+    fn hold_half_moved(&mut self) {
+        let half_moved = |intent: &Intent| {
+            let operation = &intent.sidecar.operation;
+            self.quarantined.contains(operation) && self.closed_fences.contains_key(operation)
+        };
+        let (half, whole) = std::mem::take(&mut self.intents).into_iter().partition(half_moved);
+        self.intents = whole;
+        let half: Vec<Intent> = half;
+        self.unjudged.extend(half.into_iter().filter_map(|intent| intent.file).map(|file| Unjudged {
+            key: file.key,
+            reason: "it lies in quarantine, too: moving it was interrupted; `outrigger sidecars restore` or `quarantine` it again".into(),
+            blocks_writers: true,
+        }));
     }
 
     /// The graph's write lock, if it is there.
@@ -133,9 +152,11 @@ pub async fn find_all(repo: &Repository) -> Result<Found> {
 async fn find_claims(repo: &Repository) -> Result<Found> {
     let store = repo.store();
     let dir = crate::store::layout::recovery_dir();
-    let (listed, branches) =
-        futures::try_join!(store.list(&dir), branches::list(store, crate::repo::snapshot::MANIFEST))?;
-    let mut found = Found { branches, ..Default::default() };
+    // Branches second: one that was made meanwhile, with its first sidecar, must not look like one that is gone.
+    let listed = store.list(&dir).await?;
+    let branches = branches::list(store, crate::repo::snapshot::MANIFEST).await?;
+    let names = listed.iter().map(|meta| meta.key.clone()).collect();
+    let mut found = Found { branches, names, ..Default::default() };
     let mut sidecars = Vec::new();
     let mut fences = Vec::new();
     for meta in listed {
@@ -163,6 +184,7 @@ async fn find_claims(repo: &Repository) -> Result<Found> {
     }
     read_sidecars(repo, &mut found, sidecars).await?;
     read_fences(repo, &mut found, fences).await?;
+    found.hold_half_moved();
     found.intents.sort_by(|a, b| a.sidecar.operation.cmp(&b.sidecar.operation));
     Ok(found)
 }
@@ -215,6 +237,22 @@ async fn read_sidecars(repo: &Repository, found: &mut Found, listed: Vec<(Operat
     Ok(())
 }
 
+/// A fence record, `None` if it is gone; or why it cannot be read.
+pub(super) async fn fence_record(
+    repo: &Repository,
+    operation: &OperationId,
+) -> Result<Option<std::result::Result<FenceRecord, String>>> {
+    let key = ControlObject::Fence(operation.clone()).key();
+    match repo.store().get_limited(&key, MAX_FENCE_BYTES).await {
+        Ok(None) => Ok(None),
+        Ok(Some(object)) => {
+            Ok(Some(serde_json::from_slice(&object.bytes).map_err(|error| error.to_string())))
+        }
+        Err(error) if error.kind() == Kind::Corrupt => Ok(Some(Err(error.chain()))),
+        Err(error) => Err(error),
+    }
+}
+
 /// Armed fence records: of an intent that is still there, or in its place.
 async fn read_fences(repo: &Repository, found: &mut Found, listed: Vec<(OperationId, Meta)>) -> Result<()> {
     for (operation, meta) in listed {
@@ -225,11 +263,8 @@ async fn read_fences(repo: &Repository, found: &mut Found, listed: Vec<(Operatio
             intent.fenced = true;
             continue;
         }
-        let Some(object) = repo.store().get_limited(&meta.key, MAX_SIDECAR_BYTES * 2).await? else {
-            continue;
-        };
-        let record: Result<FenceRecord, _> = serde_json::from_slice(&object.bytes);
-        let sidecar = record.map_err(|error| error.to_string()).and_then(|record| {
+        let Some(record) = fence_record(repo, &operation).await? else { continue };
+        let sidecar = record.and_then(|record| {
             Sidecar::parse(operation.as_str(), record.sidecar.as_bytes()).map_err(|why| why.to_string())
         });
         match sidecar {
@@ -250,6 +285,22 @@ async fn read_fences(repo: &Repository, found: &mut Found, listed: Vec<(Operatio
         }
     }
     Ok(())
+}
+
+/// Whether a writer has begun since, on a lineage that one of these intents names: what was read of their tables after the
+/// listing may be its work. One list, unless somebody has begun.
+pub async fn has_company(repo: &Repository, found: &Found, intents: &[Intent]) -> Result<bool> {
+    let claims = |meta: &Meta| {
+        matches!(ControlObject::parse(&meta.key), ControlObject::Sidecar(_) | ControlObject::OddSidecar(_))
+    };
+    let listed = repo.store().list(&crate::store::layout::recovery_dir()).await?;
+    if !listed.iter().any(|meta| claims(meta) && !found.names.contains(&meta.key)) {
+        return Ok(false);
+    }
+    let now = find(repo).await?;
+    let ours = |intent: &Intent| intents.iter().any(|own| own.sidecar.operation == intent.sidecar.operation);
+    let joined = group(&now.intents).into_iter().filter(|group| group.iter().any(ours));
+    Ok(joined.flatten().any(|intent| !ours(&intent)))
 }
 
 /// Groups intents that share a lineage, directly or through others; each group is observed and settled apart.
@@ -296,6 +347,8 @@ pub struct Seen {
     pub tables: BTreeMap<TableRef, Table>,
     /// The graph's write lock as it was judged.
     pub lock: Option<BranchRef>,
+    /// The branches of the manifest as they were listed.
+    pub branches: BTreeMap<Branch, BranchRef>,
 }
 
 /// Observes one group against fresh snapshots of its graph branches.
@@ -321,7 +374,8 @@ pub async fn component(
         }
     }
     let component = Component { locked: found.is_locked(), ..Component::default() };
-    let mut seen = Seen { component, snapshots, lock: found.lock().cloned(), ..Seen::default() };
+    let (lock, branches) = (found.lock().cloned(), found.branches.clone());
+    let mut seen = Seen { component, snapshots, lock, branches, ..Seen::default() };
     read_tables(repo, &mut seen, &intents).await?;
     for intent in intents {
         let claim = claim(repo, found, &seen, &intent, &unusable, quiet).await?;

@@ -3,9 +3,9 @@
 
 use super::super::observation::{ContractFile, SchemaSeen};
 use super::Found;
-use crate::error::Result;
+use crate::error::{Kind, Result};
 use crate::model::contract::{Compiled, StateFile};
-use crate::model::sidecar::{Sidecar, WriterKind};
+use crate::model::sidecar::{MAX_SIDECAR_BYTES, Sidecar, WriterKind};
 use crate::model::{Branch, StoreTime, TableKey};
 use crate::passes::recovery::decide::schema::Leftover;
 use crate::repo::{Repository, Snapshot};
@@ -51,23 +51,63 @@ pub async fn leftover(repo: &Repository, found: &Found) -> Result<Leftover> {
     }
     let inconsistent = match contract(repo, found).await? {
         Err(why) => Some(why),
-        Ok(compiled) => {
-            let main = repo.snapshot(&Branch::main()).await?;
-            let live: BTreeSet<_> =
-                main.iter().flat_map(|main| main.state.entries()).map(|(key, _)| key).collect();
-            let same = compiled.tables.keys().collect::<BTreeSet<_>>() == live;
-            (!same).then(|| "it names other tables than the graph has".into())
-        }
+        Ok(compiled) => misfit(repo, &compiled).await?,
     };
     let seen = SchemaSeen {
         staged: found.staged.clone(),
         inconsistent,
         missing_datasets: Vec::new(),
+        written_since: None,
         published: false,
         locked: found.is_locked(),
     };
     let quiet_for = repo.store().now().zip(found.staged_at).map(|(now, stored)| now.since(stored));
-    Ok(Leftover { seen, quiet_for })
+    Ok(Leftover { seen, quiet_for, owner: possible_owner(repo, found).await? })
+}
+
+/// A record that may be the schema change's own, though it is not judged: one that cannot be read, or that a person has put
+/// aside.
+async fn possible_owner(repo: &Repository, found: &Found) -> Result<Option<String>> {
+    if let Some(unjudged) = found.unjudged.first() {
+        return Ok(Some(unjudged.key.to_string()));
+    }
+    for aside in &found.put_aside {
+        let read = repo.store().get_limited(&aside.key, MAX_SIDECAR_BYTES).await;
+        let text = match read {
+            Ok(None) => continue,
+            Ok(Some(object)) => object.bytes,
+            Err(error) if error.kind() == Kind::Corrupt => return Ok(Some(aside.key.to_string())),
+            Err(error) => return Err(error),
+        };
+        let ControlObject::Quarantined(stem) = ControlObject::parse(&aside.key) else { continue };
+        if Sidecar::parse(stem.as_str(), &text).map_or(true, |sidecar| concerns(&sidecar)) {
+            return Ok(Some(aside.key.to_string()));
+        }
+    }
+    Ok(None)
+}
+
+/// Why a schema is not that of the tables which main shows, if it is not: told by their names and their columns.
+async fn misfit(repo: &Repository, compiled: &Compiled) -> Result<Option<String>> {
+    let Some(main) = repo.snapshot(&Branch::main()).await? else {
+        return Ok(Some("the graph cannot be read".into()));
+    };
+    let live: BTreeSet<_> = main.state.entries().map(|(key, _)| key).collect();
+    if compiled.tables.keys().collect::<BTreeSet<_>>() != live {
+        return Ok(Some("it names other tables than the graph has".into()));
+    }
+    for (key, entry) in main.state.entries() {
+        let Some(table) = repo.table(key, &entry.branch).await? else {
+            return Ok(Some(format!("the dataset of {key} is gone")));
+        };
+        if table.head() != entry.version {
+            return Ok(Some(format!("{key} is ahead of what the graph shows")));
+        }
+        if compiled.tables.get(key) != Some(&table.columns()) {
+            return Ok(Some(format!("it declares other columns for {key} than the graph shows")));
+        }
+    }
+    Ok(None)
 }
 
 /// `None` unless the claim is a schema change.
@@ -91,6 +131,7 @@ pub(super) async fn observe(
         staged: found.staged.clone(),
         inconsistent,
         missing_datasets,
+        written_since: snapshot.and_then(|shown| written_since(shown, sidecar)),
         published: snapshot.is_some_and(|shown| is_published(shown, sidecar)),
         locked: found.is_locked(),
     }))
@@ -101,6 +142,14 @@ fn is_published(shown: &Snapshot, sidecar: &Sidecar) -> bool {
     let is_shown = |table: &TableKey| shown.state.entry(table).is_some();
     sidecar.registrations.iter().any(|new| is_shown(&new.table))
         || sidecar.tombstones.iter().any(|dropped| !is_shown(&dropped.table))
+}
+
+/// A table that the change drops and that the graph shows at another version than the change has read.
+fn written_since(shown: &Snapshot, sidecar: &Sidecar) -> Option<TableKey> {
+    let moved = sidecar.tombstones.iter().find(|dropped| {
+        shown.state.entry(&dropped.table).is_some_and(|entry| entry.version.next() != dropped.version)
+    })?;
+    Some(moved.table.clone())
 }
 
 /// Why staged and final files together are not the schema that this change makes, if they are not.

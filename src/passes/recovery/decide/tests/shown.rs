@@ -41,8 +41,14 @@ fn somebody_elses_history_is_no_commit_of_this_operation() {
     both(5, "5 Rewrite |", "A nothing_to_do");
     both(5, "5 Rewrite Append@6 |", "A nothing_to_do");
     // Past the version that it promised.
-    both(5, "5 Rewrite Append@5 |", "A nothing_to_do");
+    both(5, "5 Append@5#B Append@5 |", "A nothing_to_do");
     both(5, "5 Append@5#B |", "A nothing_to_do");
+}
+
+#[test]
+fn maintenance_below_a_published_commit_only_moved_its_version_on() {
+    both(5, "5 Rewrite Append@5 |", "A already_published");
+    both(5, "5 CreateIndex EmptyDelete Append@5 Rewrite |", "A already_published");
 }
 
 #[test]
