@@ -1,9 +1,13 @@
 //! Several sidecars on one table: all forward only if each is complete however the commits are dealt out.
 
-use crate::support::graph::{COMPANY, Graph, KNOWS, MAIN, PERSON};
+use crate::support::faults::{Dies, Meanwhile, is_write};
+use crate::support::graph::{COMPANY, Graph, KNOWS, MAIN, PERSON, path_of};
+use crate::wrecks;
 use crate::{claims, on_both_dialects};
 use outrigger::model::audit::Verdict;
 use outrigger::passes::report::Outcome;
+use outrigger::store::Call;
+use std::sync::Arc;
 
 on_both_dialects!(
     as_many_commits_as_writers_are_shown_together,
@@ -11,6 +15,9 @@ on_both_dialects!(
     one_that_was_published_does_not_hold_back_the_other,
     strangers_go_on_whatever_happens_to_the_others,
     twenty_sidecars_are_settled_in_one_run,
+    a_writer_that_begins_during_the_look_completes_nobody_else,
+    a_record_that_another_recoverer_has_put_in_the_sidecars_place_is_judged,
+    a_writer_that_publishes_during_the_look_is_not_recorded_as_undone,
 );
 
 async fn as_many_commits_as_writers_are_shown_together(graph: Graph) {
@@ -98,5 +105,68 @@ async fn twenty_sidecars_are_settled_in_one_run(graph: Graph) {
     }
     assert_eq!(graph.markers(MAIN).await.len(), 20);
     assert_eq!(graph.audit().await.len(), 20);
+    graph.is_settled().await;
+}
+
+/// The dead writer's other commit seems to be there: it is the living one's.
+async fn a_writer_that_begins_during_the_look_completes_nobody_else(graph: Graph) {
+    let dead = graph.sidecar("Load").of(&[PERSON, COMPANY]).write().await;
+    graph.table(COMPANY).append(&["three"]).await;
+    let graph = Arc::new(graph);
+    let writer = graph.clone();
+    let begins = async move {
+        writer.sidecar("Load").of(&[PERSON]).write().await;
+        writer.table(PERSON).append(&["eve"]).await;
+    };
+    let at_person = |call: &Call| call.path.as_ref().contains(&path_of(PERSON));
+    let fault = Arc::new(Meanwhile::at(move |_, call| at_person(call), begins));
+    let told = graph.recoverer().without_window().under(fault.clone()).run().await.unwrap();
+    assert!(fault.happened());
+    assert_ne!(told.report.scopes[0].outcome, Outcome::Done, "{:?}", told.report.scopes);
+    assert!(told.report.scopes[0].scope.contains(&dead));
+    assert_eq!((graph.pin(MAIN, PERSON).await, graph.pin(MAIN, COMPANY).await), (1, 1));
+}
+
+/// Of a schema change the armed record takes the sidecar's place before anything is restored. Who finds the sidecar gone then
+/// must not close the record: nothing would be left that tells of the operation.
+async fn a_record_that_another_recoverer_has_put_in_the_sidecars_place_is_judged(graph: Graph) {
+    let before = graph.content(MAIN).await;
+    let operation = wrecks::schema_half_done(&graph).await;
+    let graph = Arc::new(graph);
+    let other = graph.clone();
+    // It arms the record, deletes the sidecar, and dies.
+    let dies = async move { drop(other.recoverer().under(Arc::new(Dies::after_writes(2))).run().await) };
+    let fence = format!("__recovery/{operation}.fence");
+    let arms = move |call: &Call| is_write(call) && call.path.as_ref().ends_with(&fence);
+    let fault = Arc::new(Meanwhile::at(move |_, call| arms(call), dies));
+    let told = graph.recoverer().under(fault.clone()).run().await.unwrap();
+    assert!(fault.happened());
+    assert_eq!(told.ended(&operation), (Verdict::RollBack, Outcome::Done), "{:?}", told.report.scopes);
+    assert_eq!(graph.content(MAIN).await, before);
+    assert_eq!(graph.markers(MAIN).await, [operation]);
+    assert_eq!(graph.audit().await.len(), 1);
+    graph.is_settled().await;
+}
+
+async fn a_writer_that_publishes_during_the_look_is_not_recorded_as_undone(graph: Graph) {
+    let operation = wrecks::not_begun(&graph).await;
+    let graph = Arc::new(graph);
+    let writer = graph.clone();
+    let wakes_up = async move {
+        writer.table(PERSON).append(&["eve"]).await;
+        writer.table(COMPANY).append(&["three"]).await;
+        writer.publish_heads(&[PERSON, COMPANY]).await;
+    };
+    let publishes = |call: &Call| is_write(call) && call.path.as_ref().contains("__manifest/");
+    let fault = Arc::new(Meanwhile::at(move |_, call| publishes(call), wakes_up));
+    let told = graph.recoverer().under(fault.clone()).run().await.unwrap();
+    assert!(fault.happened());
+    assert_eq!(
+        told.ended(&operation),
+        (Verdict::AlreadyPublished, Outcome::Done),
+        "{:?}",
+        told.report.scopes
+    );
+    assert_eq!(graph.audit().await[0].kind, "RolledForward");
     graph.is_settled().await;
 }

@@ -55,6 +55,7 @@ fn until_deletion(calls: &[String]) -> &[String] {
 /// | requests | why |
 /// |---|---|
 /// | 2 lists | control objects; branches of the manifest (orphans, the write lock) |
+/// | 1 list | control objects again, after the tables were read: who has begun meanwhile |
 /// | 1 get | the sidecar |
 /// | 1 list | the manifest's newest version, after the sidecar was seen |
 /// | 3 lists, 3 gets | each table's newest version, and what it did |
@@ -74,9 +75,9 @@ async fn three_tables_forward(graph: Graph, most: usize) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_commit_of_three_tables_on_s3_costs_21_requests_in_graph_v4_and_32_in_graph_v3() {
-    three_tables_forward(Graph::on_s3(Dialect::GraphV4).await, 21).await;
-    three_tables_forward(Graph::on_s3(Dialect::GraphV3).await, 32).await;
+async fn a_commit_of_three_tables_on_s3_costs_22_requests_in_graph_v4_and_33_in_graph_v3() {
+    three_tables_forward(Graph::on_s3(Dialect::GraphV4).await, 22).await;
+    three_tables_forward(Graph::on_s3(Dialect::GraphV3).await, 33).await;
 }
 
 /// Requests of a whole run on a fresh graph, the search for drift included: on graph-v3, on graph-v4. On disk, where Lance

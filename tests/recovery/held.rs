@@ -21,6 +21,8 @@ on_both_dialects!(
     a_branch_that_was_created_in_half_is_held,
     a_stamp_that_is_not_ours_is_refused_before_any_write,
     a_branch_with_a_foreign_stamp_is_held_and_main_goes_on,
+    a_fence_record_that_cannot_be_read_is_named_and_the_others_go_on,
+    a_graph_without_its_manifest_is_no_directory,
 );
 
 /// Everything of this operation and its table is as it was.
@@ -198,4 +200,37 @@ async fn a_branch_with_a_foreign_stamp_is_held_and_main_goes_on(graph: Graph) {
     assert_eq!(told.ended(&new), (Verdict::RollForward, Outcome::Done));
     assert_eq!(graph.manifest_version(FEATURE).await, version);
     assert_eq!(graph.shown(MAIN).await.len(), TABLES.len());
+    // Also what no sidecar explains is looked for on the others.
+    graph.table(COMPANY).index().await;
+    let told = graph.recover().await;
+    assert_eq!(told.ended(&format!("branch {FEATURE}")), (Verdict::Hold, Outcome::Held));
+    assert_eq!(told.ended(&format!("drift {COMPANY} on main")), (Verdict::RollForward, Outcome::Done));
+}
+
+async fn a_fence_record_that_cannot_be_read_is_named_and_the_others_go_on(graph: Graph) {
+    for (ending, text) in
+        [("fence", "{".to_owned()), ("fence", " ".repeat(20 << 20)), ("fence.closed", "{}".into())]
+    {
+        let name = format!("__recovery/{}.{ending}", next_ulid());
+        graph.place.put(&Key::parse(&name).unwrap(), text.into()).await.unwrap();
+    }
+    let good = wrecks::complete(&graph).await;
+    graph.table(COMPANY).append(&["foreign"]).await;
+    let told = graph.recover().await;
+    assert_eq!(told.ended(&good), (Verdict::RollForward, Outcome::Done));
+    assert_eq!(told.ended(&format!("drift {COMPANY} on main")), (Verdict::Hold, Outcome::Held));
+    let named = told.report.scopes.iter().filter(|scope| scope.reason.contains("fence record"));
+    assert_eq!(named.count(), 2, "{:?}", told.report.scopes);
+}
+
+async fn a_graph_without_its_manifest_is_no_directory(graph: Graph) {
+    for file in graph.place.list(&Key::parse(MANIFEST).unwrap()).await.unwrap() {
+        graph.place.delete(&file.key).await.unwrap();
+    }
+    let error = graph.recoverer().open().await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Missing, "{error}");
+    assert!(
+        error.to_string().contains("__manifest is gone") && error.to_string().contains("backup"),
+        "{error}"
+    );
 }

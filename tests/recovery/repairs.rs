@@ -3,12 +3,14 @@
 use crate::harness::Hands;
 use crate::support::faults::{Dies, Meanwhile};
 use crate::support::graph::branch::SCHEMA_LOCK;
+use crate::support::graph::create::stamp;
 use crate::support::graph::{Graph, MAIN, MANIFEST, PERSON, path_of};
 use crate::wrecks::{self, FEATURE};
 use crate::{claims, on_both_dialects};
 use outrigger::Kind;
 use outrigger::model::audit::Verdict;
 use outrigger::passes::recovery::act::Acted;
+use outrigger::passes::recovery::decide::drift::Choice;
 use outrigger::passes::recovery::{quarantine, repair};
 use outrigger::passes::report::Outcome;
 use outrigger::store::{Call, Key, Verb};
@@ -24,6 +26,11 @@ on_both_dialects!(
     a_lock_that_somebody_else_has_taken_meanwhile_is_left_alone,
     maintenance_is_shown_only_after_a_person_was_asked_if_the_policy_says_so,
     what_was_published_to_a_branch_that_is_deleted_meanwhile_is_taken_back,
+    a_graph_that_is_never_written_is_not_repaired,
+    drift_that_was_published_in_part_meanwhile_is_not_restored,
+    the_table_of_a_held_record_can_be_repaired,
+    a_table_that_recovery_settles_is_left_to_it,
+    a_branch_made_anew_under_a_publish_is_left_as_it_was_made,
     a_quarantined_record_comes_back_with_the_fence_of_the_undoing_that_had_begun,
 );
 
@@ -177,4 +184,73 @@ async fn a_quarantined_record_comes_back_with_the_fence_of_the_undoing_that_had_
     quarantine::restore(&repo, &operation).await.unwrap();
     assert_eq!(graph.controls().await, names);
     graph.recovers_by(Verdict::RollBack).await;
+}
+
+async fn a_graph_that_is_never_written_is_not_repaired(graph: Graph) {
+    graph.table(PERSON).append(&["foreign"]).await;
+    let repo = graph.recoverer().open().await.unwrap();
+    let [proposal] = &repair::drift(&repo, None, Choice::Pin).await.unwrap()[..] else {
+        panic!("one drifted")
+    };
+    stamp(&mut graph.open(MANIFEST, MAIN).await, Some("2")).await;
+    let before = graph.picture().await;
+    assert_eq!(repair::carry_out(&repo, proposal, &Hands).await.unwrap_err().kind(), Kind::Refused);
+    assert!(graph.picture().await == before, "a graph of stamp 2 was written");
+}
+
+/// Its writer was alive: restored to what was shown at the look, the table would lose what was published since.
+async fn drift_that_was_published_in_part_meanwhile_is_not_restored(graph: Graph) {
+    graph.table(PERSON).append(&["eve"]).await;
+    graph.table(PERSON).append(&["fay"]).await;
+    let repo = graph.recoverer().open().await.unwrap();
+    let [proposal] = &repair::drift(&repo, None, Choice::Pin).await.unwrap()[..] else {
+        panic!("one drifted")
+    };
+    graph.publish(MAIN, &[(PERSON, 2)]).await;
+    let before = graph.picture().await;
+    let ended = repair::carry_out(&repo, proposal, &Hands).await.unwrap();
+    assert!(matches!(ended, Acted::LookAgain(_)), "{ended:?}");
+    assert!(graph.picture().await == before);
+}
+
+/// Row 11 promises it.
+async fn the_table_of_a_held_record_can_be_repaired(graph: Graph) {
+    let operation = wrecks::unexplained(&graph).await;
+    let repo = graph.recoverer().open().await.unwrap();
+    let [proposal] = &repair::drift(&repo, None, Choice::Head).await.unwrap()[..] else {
+        panic!("one drifted")
+    };
+    assert!(matches!(repair::carry_out(&repo, proposal, &Hands).await.unwrap(), Acted::Settled));
+    assert_eq!(graph.pin(MAIN, PERSON).await, 3);
+    assert_eq!(graph.recover().await.of(&operation).outcome, Outcome::Done);
+    graph.is_settled().await;
+}
+
+async fn a_table_that_recovery_settles_is_left_to_it(graph: Graph) {
+    wrecks::complete(&graph).await;
+    let repo = graph.recoverer().open().await.unwrap();
+    assert!(repair::drift(&repo, None, Choice::Pin).await.unwrap().is_empty());
+}
+
+/// The same name and the same newest version, another branch: what we had judged must not become a version of it.
+async fn a_branch_made_anew_under_a_publish_is_left_as_it_was_made(graph: Graph) {
+    wrecks::complete_on_a_branch(&graph).await;
+    let graph = Arc::new(graph);
+    let anew = graph.clone();
+    let event = async move {
+        anew.delete_branch(FEATURE).await;
+        anew.branch(FEATURE).await;
+        wrecks::written_on_branch(&anew, PERSON, "gil").await;
+    };
+    let tree = format!("{MANIFEST}/tree/{FEATURE}/_versions");
+    let publishes = move |call: &Call| call.verb == Verb::Create && call.path.as_ref().contains(&tree);
+    let fault = Arc::new(Meanwhile::at(move |_, call| publishes(call), event));
+    graph.recoverer().under(fault.clone()).run().await.unwrap();
+    assert!(fault.happened());
+    let rows = graph.rows(FEATURE, PERSON).await;
+    let has = |id: &str| rows.iter().any(|row| row.starts_with(&format!("{id}|")));
+    assert!(has("gil") && !has("eve") && !has("fay"), "{rows:?}");
+    assert!(graph.markers(FEATURE).await.is_empty());
+    graph.table_on(PERSON, FEATURE).append(&["hal"]).await;
+    graph.publish(FEATURE, &[(PERSON, graph.table_on(PERSON, FEATURE).open().await.version().version)]).await;
 }

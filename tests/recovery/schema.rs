@@ -1,12 +1,15 @@
 //! Schema changes: all of tables, datasets and contract files, or nothing of them; and the write lock goes with them.
 
+use crate::harness::Hands;
 use crate::support::graph::branch::SCHEMA_LOCK;
-use crate::support::graph::create::{contract, write_contract};
+use crate::support::graph::create::{contract, contract_of, stamp, write_contract};
 use crate::support::graph::{COMMITS, COMPANY, Graph, KNOWS, MAIN, MANIFEST, PERSON, TABLES, path_of};
 use crate::wrecks::{self, TAG};
 use crate::{claims, on_both_dialects, on_s3};
 use outrigger::model::audit::Verdict;
+use outrigger::passes::recovery::act::Acted;
 use outrigger::passes::recovery::decide::Window;
+use outrigger::passes::recovery::{quarantine, repair};
 use outrigger::passes::report::Outcome;
 use outrigger::store::Key;
 use serde_json::json;
@@ -20,6 +23,11 @@ on_both_dialects!(
     a_published_change_is_promoted,
     a_change_that_only_drops_is_complete_without_a_rewrite,
     a_staged_schema_without_a_record_is_settled_by_its_completeness,
+    a_staged_schema_beside_a_record_that_is_not_judged_is_left,
+    a_staged_schema_of_other_columns_is_held,
+    a_staged_schema_of_a_graph_that_is_never_written_stays,
+    a_change_that_drops_what_was_written_since_is_undone,
+    the_lock_of_a_held_change_can_be_removed_by_hand,
     a_lock_without_a_record_is_held_and_stops_commits_on_main,
 );
 on_s3!(a_complete_change_is_shown_promoted_and_unlocked, an_incomplete_change_is_undone_to_the_last_file);
@@ -188,4 +196,81 @@ async fn a_lock_without_a_record_is_held_and_stops_commits_on_main(graph: Graph)
     assert!(told.of(&operation).reason.contains("repair lock"), "{:?}", told.of(&operation));
     assert_eq!(told.ended("schema"), (Verdict::Hold, Outcome::Held));
     assert!(graph.picture().await == before);
+}
+
+async fn stage(graph: &Graph, files: [(&'static str, String); 3]) {
+    for (name, text) in files {
+        graph.place.put(&Key::parse(&format!("{name}.staging")).unwrap(), text.into()).await.unwrap();
+    }
+}
+
+/// Staged files may be those of a crash record that cannot be read, or that a person has put aside.
+async fn a_staged_schema_beside_a_record_that_is_not_judged_is_left(graph: Graph) {
+    stage(&graph, contract(&TABLES)).await;
+    let operation = graph.sidecar("SchemaApply").of(&[PERSON]).write().await;
+    let good = graph.place.get(&Graph::sidecar_key(&operation)).await.unwrap().unwrap().bytes;
+    for text in [bytes::Bytes::from("{"), good] {
+        graph.put_sidecar(&operation, text).await;
+        let repo = graph.recoverer().open().await.unwrap();
+        quarantine::quarantine(&repo, &operation, "a test", &Hands).await.unwrap();
+        let before = graph.picture().await;
+        let told = graph.recover().await;
+        assert_eq!(told.ended("schema"), (Verdict::Hold, Outcome::Held));
+        assert!(told.of("schema").reason.contains(&operation), "{:?}", told.of("schema"));
+        assert!(graph.picture().await == before);
+        quarantine::restore(&repo, &operation).await.unwrap();
+    }
+    graph.put_sidecar(&operation, "{").await;
+    assert_eq!(graph.recover().await.ended("schema"), (Verdict::Hold, Outcome::Held));
+    // Another writer's record says nothing of the schema.
+    graph.place.delete(&Graph::sidecar_key(&operation)).await.unwrap();
+    let load = graph.sidecar("Load").of(&[PERSON]).write().await;
+    let repo = graph.recoverer().open().await.unwrap();
+    quarantine::quarantine(&repo, &load, "a test", &Hands).await.unwrap();
+    assert_eq!(graph.recover().await.ended("schema"), (Verdict::RollForward, Outcome::Done));
+}
+
+async fn a_staged_schema_of_other_columns_is_held(graph: Graph) {
+    stage(&graph, contract_of(&TABLES, &["age", "name", "nickname"])).await;
+    let before = graph.picture().await;
+    let told = graph.recover().await;
+    assert_eq!(told.ended("schema"), (Verdict::Hold, Outcome::Held));
+    assert!(told.of("schema").reason.contains("other columns"), "{:?}", told.of("schema"));
+    assert!(graph.picture().await == before);
+}
+
+async fn a_staged_schema_of_a_graph_that_is_never_written_stays(graph: Graph) {
+    stage(&graph, contract(&TABLES)).await;
+    wrecks::lock(&graph).await;
+    stamp(&mut graph.open(MANIFEST, MAIN).await, Some("2")).await;
+    let before = graph.picture().await;
+    let told = graph.recover().await;
+    assert_eq!((told.only().scope.as_str(), told.only().outcome), ("branch main", Outcome::Held));
+    assert!(graph.picture().await == before, "a graph of stamp 2 was written");
+}
+
+async fn a_change_that_drops_what_was_written_since_is_undone(graph: Graph) {
+    let operation = wrecks::schema_complete(&graph).await;
+    graph.table(KNOWS).append(&["three"]).await;
+    graph.publish_heads(&[KNOWS]).await;
+    let told = graph.recover().await;
+    assert_eq!(told.ended(&operation), (Verdict::RollBack, Outcome::Done), "{:?}", told.of(&operation));
+    assert!(told.of(&operation).reason.contains("edge:Knows was written to since"));
+    assert_eq!(graph.pin(MAIN, KNOWS).await, 2);
+    has_contract(&graph, &TABLES).await;
+    is_unlocked(&graph).await;
+}
+
+async fn the_lock_of_a_held_change_can_be_removed_by_hand(graph: Graph) {
+    wrecks::lock(&graph).await;
+    stage(&graph, contract(&TABLES)).await;
+    let repo = graph.recoverer().open().await.unwrap();
+    let refused = repair::lock(&repo).await.unwrap_err();
+    assert!(refused.to_string().contains("once --exclusive"), "{refused}");
+    stage(&graph, contract_of(&TABLES, &["age"])).await;
+    assert_eq!(graph.recover().await.ended("schema"), (Verdict::Hold, Outcome::Held));
+    let proposal = repair::lock(&repo).await.unwrap().expect("nothing else takes it off");
+    assert!(matches!(repair::carry_out(&repo, &proposal, &Hands).await.unwrap(), Acted::Settled));
+    is_unlocked(&graph).await;
+    assert!(text(&graph, "_schema.pg.staging").await.is_some());
 }

@@ -90,6 +90,11 @@ pub async fn write_contract(graph: &Graph, tables: &[&str], staged: bool) {
 
 /// Name and text of each contract file, in the order of promotion.
 pub fn contract(tables: &[&str]) -> [(&'static str, String); 3] {
+    contract_of(tables, &["age", "name"])
+}
+
+/// The same, of nodes with these properties.
+pub fn contract_of(tables: &[&str], node: &[&str]) -> [(&'static str, String); 3] {
     let property = |name: &str| json!({"name": name, "prop_id": 1, "annotations": []});
     let types = |kind: &str, properties: &[&str]| -> Vec<_> {
         let names = tables.iter().filter_map(|table| table.strip_prefix(kind));
@@ -100,7 +105,7 @@ pub fn contract(tables: &[&str]) -> [(&'static str, String); 3] {
             })
             .collect()
     };
-    let nodes = types("node:", &["age", "name"]);
+    let nodes = types("node:", node);
     let edges = types("edge:", &[]);
     let ir = json!({"ir_version": 1, "interfaces": [], "nodes": nodes, "edges": edges});
     let digest = sha2::Sha256::digest(ir.to_string().as_bytes());

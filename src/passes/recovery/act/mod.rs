@@ -393,8 +393,7 @@ impl Act<'_> {
 
 /// Whether a snapshot still shows what a plan was made against.
 fn shows_pin(base: &Snapshot, plan: &TablePlan) -> bool {
-    let shown = base.state.entry(&plan.at.table);
-    shown.is_some_and(|entry| entry.version == plan.pin && entry.branch == plan.pin_branch)
+    base.state.entry(&plan.at.table).is_some_and(|entry| entry.version == plan.pin)
 }
 
 /// Versions strictly between the pin and the version to be shown.
