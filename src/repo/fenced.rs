@@ -188,3 +188,73 @@ impl CommitHandler for Fence {
         self.inner.delete(base).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::trouble::kind_of;
+    use super::*;
+    use crate::error::Kind;
+    use arrow::array::{ArrayRef, Int32Array, RecordBatch};
+    use lance::Dataset;
+    use lance::dataset::transaction::Transaction;
+    use lance::dataset::{CommitBuilder, InsertBuilder, WriteMode, WriteParams};
+    use lance_table::io::commit::commit_handler_from_url;
+
+    fn rows() -> Vec<RecordBatch> {
+        let ids: ArrayRef = Arc::new(Int32Array::from(vec![1]));
+        vec![RecordBatch::try_from_iter([("id", ids)]).unwrap()]
+    }
+
+    /// A dataset of one version, its handler, and two appends that were staged on that version.
+    async fn dataset(dir: &tempfile::TempDir) -> (Arc<Dataset>, Arc<dyn CommitHandler>, [Transaction; 2]) {
+        let uri = dir.path().join("table.lance").to_str().unwrap().to_owned();
+        let made = Arc::new(InsertBuilder::new(uri.as_str()).execute(rows()).await.unwrap());
+        let params = WriteParams { mode: WriteMode::Append, ..WriteParams::default() };
+        let stage = async || {
+            let insert = InsertBuilder::new(made.clone()).with_params(&params);
+            insert.execute_uncommitted(rows()).await.unwrap()
+        };
+        let staged = [stage().await, stage().await];
+        (made, commit_handler_from_url(&uri, &None).await.unwrap(), staged)
+    }
+
+    async fn commit(
+        on: &Arc<Dataset>,
+        handler: Arc<dyn CommitHandler>,
+        staged: Transaction,
+    ) -> Result<u64, Kind> {
+        let made = CommitBuilder::new(on.clone()).with_commit_handler(handler).execute(staged).await;
+        made.map(|made| made.manifest().version).map_err(|error| kind_of(&error))
+    }
+
+    #[tokio::test]
+    async fn nothing_is_committed_that_was_not_judged() {
+        let dir = tempfile::tempdir().unwrap();
+        let (made, handler, [staged, _]) = dataset(&dir).await;
+        let fence = Fence::around(handler);
+        assert_eq!(commit(&made, fence.clone(), staged.clone()).await, Err(Kind::Moved));
+        assert_eq!(commit(&made, fence.for_commit_of(Version(3)), staged.clone()).await, Err(Kind::Moved));
+        assert_eq!(commit(&made, fence.for_commit_of(Version(2)), staged).await, Ok(2));
+    }
+
+    #[tokio::test]
+    async fn a_commit_is_not_carried_over_what_came_between() {
+        let dir = tempfile::tempdir().unwrap();
+        let (made, handler, [one, other]) = dataset(&dir).await;
+        let fence = Fence::around(handler.clone());
+        assert_eq!(commit(&made, fence.for_commit_of(Version(2)), one).await, Ok(2));
+        assert_eq!(commit(&made, fence.for_commit_of(Version(2)), other.clone()).await, Err(Kind::Moved));
+        assert_eq!(commit(&made, handler, other).await, Ok(3), "as Lance does without a fence");
+    }
+
+    #[tokio::test]
+    async fn what_one_reader_judged_lets_nothing_of_another_pass() {
+        let dir = tempfile::tempdir().unwrap();
+        let (_, handler, _) = dataset(&dir).await;
+        let fence = Fence::around(handler);
+        let one = fence.for_commit_of(Version(2));
+        let other = fence.for_commit_of(Version(3));
+        assert!(one.check(2).is_ok() && one.check(3).is_err());
+        assert!(other.check(3).is_ok() && other.check(2).is_err());
+    }
+}

@@ -11,6 +11,7 @@ use outrigger::model::Timestamp;
 use outrigger::model::audit::Verdict;
 use outrigger::passes::report::Outcome;
 use outrigger::runtime::queue::{Reason, Requeue};
+use outrigger::runtime::windows;
 use outrigger::store::{Fault, StoreParts};
 use outrigger::telemetry::Metrics;
 use std::path::PathBuf;
@@ -83,6 +84,18 @@ impl Clock for Readings {
 }
 
 impl Daemon {
+    /// Moves the clock to this host's time if that is later: files have that, however long a test has taken.
+    pub fn catch_up(&self) {
+        let behind = chrono::Utc::now() - self.clock.now().0;
+        self.clock.advance(behind.to_std().unwrap_or_default());
+    }
+
+    /// Opens a window by hand.
+    pub async fn open_window(&self, graph: &Graph, length: Duration) {
+        windows::open(&graph.place, length, "maintenance", next_ulid).await.unwrap();
+        self.catch_up();
+    }
+
     /// One look; when the next is wanted.
     pub async fn look(&self) -> Duration {
         self.look_because(Reason::Interval).await

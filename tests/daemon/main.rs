@@ -13,6 +13,7 @@ mod support;
 #[path = "../recovery/wrecks.rs"]
 mod wrecks;
 
+mod bad_input;
 mod harness;
 mod lease;
 mod looking;

@@ -4,7 +4,7 @@ use crate::support::graph::Graph;
 use crate::wrecks;
 use outrigger::repo::Dialect;
 use serde_json::Value;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -27,13 +27,12 @@ impl Drop for Running {
 }
 
 impl Running {
-    /// Starts it on a free port of loopback.
+    /// Starts it on a free port of loopback, which it chooses and tells.
     fn start(dir: &Path, config: &str) -> Self {
-        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
         let file = dir.join("outrigger.toml");
         std::fs::write(&file, config).unwrap();
-        let child = Command::new(BINARY)
-            .args(["run", "--listen", &address, "--config"])
+        let mut child = Command::new(BINARY)
+            .args(["run", "--listen", "127.0.0.1:0", "--config"])
             .arg(&file)
             .env("OUTRIGGER__HTTP__TOKEN", TOKEN)
             .env("AWS_ACCESS_KEY_ID", "test")
@@ -41,7 +40,12 @@ impl Running {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        Self { child, address }
+        let mut log = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+        let told = log.by_ref().find(|line| line.contains("\"running\""));
+        let told: Value = serde_json::from_str(&told.expect("it says that it runs")).unwrap();
+        // A pipe that nobody empties would stop it one day.
+        std::thread::spawn(move || log.for_each(drop));
+        Self { child, address: told["address"].as_str().unwrap().to_owned() }
     }
 
     fn health(&self) -> Output {
@@ -114,7 +118,6 @@ async fn it_serves_recovers_answers_and_stops() {
     assert!(daemon.get("/metrics").unwrap().contains("outrigger_lease_held{repository=\"orders\"} 0"));
 
     let operation = wrecks::complete(&graph).await;
-    std::thread::sleep(Duration::from_millis(1200));
     let authorization = format!("Authorization: Bearer {TOKEN}\r\n");
     let (status, _) = daemon.ask("POST /v1/reconcile HTTP/1.1", &authorization).unwrap();
     assert_eq!(status, 202);
@@ -149,7 +152,7 @@ fn it_stops_within_ten_seconds_though_a_store_hangs() {
     let daemon = Running::start(dir.path(), &config);
     daemon.until("alive", |daemon| daemon.health().status.success());
     assert!(daemon.get("/readyz").is_none(), "its one repository was not looked at yet");
-    std::thread::sleep(Duration::from_secs(1));
+    let _request = silent.accept().unwrap();
     let (took, code) = daemon.terminate();
     assert_eq!(code, Some(0));
     assert!(took < Duration::from_secs(10), "{took:?}");

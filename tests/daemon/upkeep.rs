@@ -8,7 +8,6 @@ use outrigger::model::audit::Verdict;
 use outrigger::passes::report::Outcome;
 use outrigger::repo::Dialect;
 use outrigger::runtime::queue::Reason;
-use outrigger::runtime::windows;
 use outrigger::store::Key;
 use std::time::Duration;
 
@@ -31,7 +30,7 @@ async fn tags(graph: &Graph, table: &str) -> Vec<(String, u64)> {
 }
 
 async fn undone(graph: &Graph, daemon: &Daemon) {
-    windows::open(&graph.place, DAY, "maintenance", crate::support::graph::next_ulid).await.unwrap();
+    daemon.open_window(graph, DAY).await;
     daemon.look().await;
 }
 

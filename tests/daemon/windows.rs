@@ -35,7 +35,7 @@ async fn a_roll_back_is_made_in_a_manual_window_and_not_before() {
     assert_eq!((graph.heads().await, graph.manifest_version(MAIN).await), (heads, manifest));
     assert_eq!(daemon.metric("outrigger_scopes_waiting{reason=\"window\""), 1.0);
 
-    windows::open(&graph.place, MINUTE * 60, "maintenance", next_ulid).await.unwrap();
+    daemon.open_window(&graph, MINUTE * 60).await;
     daemon.look().await;
     assert_eq!(daemon.of(&operation), Some((Verdict::RollBack, Outcome::Done)));
     assert_eq!(daemon.metric("outrigger_window_open"), 1.0);
@@ -45,7 +45,7 @@ async fn a_roll_back_is_made_in_a_manual_window_and_not_before() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_window_that_was_closed_allows_nothing() {
     let (graph, operation, daemon) = waiting(Dialect::GraphV4).await;
-    windows::open(&graph.place, MINUTE * 60, "maintenance", next_ulid).await.unwrap();
+    daemon.open_window(&graph, MINUTE * 60).await;
     assert_eq!(windows::close(&graph.place).await.unwrap().len(), 1);
     daemon.run_for(MINUTE * 15).await;
     assert_eq!(daemon.of(&operation), Some((Verdict::RollBack, Outcome::Waits)));
@@ -54,7 +54,7 @@ async fn a_window_that_was_closed_allows_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_restart_does_not_lengthen_a_window() {
     let (graph, operation, daemon) = waiting(Dialect::GraphV4).await;
-    windows::open(&graph.place, MINUTE * 10, "maintenance", next_ulid).await.unwrap();
+    daemon.open_window(&graph, MINUTE * 10).await;
     daemon.clock.advance(MINUTE * 10);
     let restarted = keeping_with(&graph, daemon.clock.clone(), SHORT_GRACE);
     restarted.look_because(Reason::Start).await;
@@ -65,7 +65,7 @@ async fn a_restart_does_not_lengthen_a_window() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_begins_in_a_windows_last_tenth() {
     let (graph, operation, daemon) = waiting(Dialect::GraphV4).await;
-    windows::open(&graph.place, MINUTE * 10, "maintenance", next_ulid).await.unwrap();
+    daemon.open_window(&graph, MINUTE * 10).await;
     daemon.clock.advance(MINUTE * 9 + Duration::from_secs(10));
     daemon.look().await;
     assert_eq!(daemon.of(&operation), Some((Verdict::RollBack, Outcome::Waits)));

@@ -1,19 +1,26 @@
 //! What is not complete is undone in a window: fence record first, rows exactly as the graph shows them, and no way back
 //! for a writer that wakes up late.
 
+use crate::support::faults::Meanwhile;
 use crate::support::graph::look::Shown;
 use crate::support::graph::{COMPANY, Graph, KNOWS, MAIN, PERSON, TABLES};
 use crate::wrecks::{self, FEATURE};
 use crate::{claims, on_both_dialects, on_s3};
+use futures::FutureExt;
 use outrigger::model::audit::Verdict;
 use outrigger::passes::recovery::decide::Window;
-use outrigger::passes::report::Outcome;
-use outrigger::store::Key;
+use outrigger::passes::report::{ActionKind, ActionOutcome, Outcome};
+use outrigger::store::{Call, Key, Verb};
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 on_both_dialects!(
     a_half_done_commit_waits_for_a_window_and_is_then_undone,
     a_window_that_closes_before_the_first_act_costs_one_more_look,
+    a_window_that_closes_between_two_restores_leaves_the_rest_to_the_next,
+    what_moves_at_every_look_is_left_to_the_next_run,
+    a_writer_that_publishes_before_the_first_restore_is_not_hidden,
+    an_undoing_is_published_on_exactly_the_manifest_that_was_judged,
     the_fence_record_tells_what_was_undone_and_is_closed,
     a_table_that_had_not_moved_is_restored_too,
     every_version_that_was_undone_is_filled,
@@ -59,10 +66,81 @@ async fn a_window_that_closes_before_the_first_act_costs_one_more_look(graph: Gr
     let operation = wrecks::half_done(&graph).await;
     let wreck = graph.picture().await;
     let look = graph.recover_beside_writers().await.requests.total();
-    let told = graph.recoverer().too_late().run().await.unwrap();
+    let told = graph.recoverer().permitted(0).run().await.unwrap();
     assert_eq!(told.ended(&operation), (Verdict::RollBack, Outcome::Waits));
     assert!(told.requests.total() <= 2 * look, "{} against {look}", told.requests.total());
     assert!(graph.picture().await == wreck);
+}
+
+async fn a_window_that_closes_between_two_restores_leaves_the_rest_to_the_next(graph: Graph) {
+    let before = (graph.content(MAIN).await, graph.manifest_version(MAIN).await);
+    let operation = wrecks::half_done(&graph).await;
+    // One permit to begin with, one for a restore.
+    let one_restore = || graph.recoverer().permitted(2).run();
+    for heads in [[3, 1, 2], [3, 2, 2]] {
+        let told = one_restore().await.unwrap();
+        assert_eq!(told.ended(&operation), (Verdict::RollBack, Outcome::Waits));
+        assert!(told.of(&operation).reason.contains("window open"), "{:?}", told.of(&operation));
+        assert_eq!(graph.heads().await, heads);
+        assert_eq!((graph.content(MAIN).await, graph.manifest_version(MAIN).await), before);
+        assert_eq!(graph.controls().await, [format!("{operation}.fence"), format!("{operation}.json")]);
+    }
+    // The publish needs none.
+    assert_eq!(one_restore().await.unwrap().ended(&operation), (Verdict::RollBack, Outcome::Done));
+    assert_eq!((graph.heads().await, graph.content(MAIN).await), (vec![3, 2, 3], before.0));
+    graph.is_settled().await;
+}
+
+/// Just before the first restore, when all but the manifest was looked at again.
+fn before_the_first_restore(call: &Call) -> bool {
+    call.verb == Verb::Head && call.path.as_ref().ends_with(".json")
+}
+
+async fn what_moves_at_every_look_is_left_to_the_next_run(graph: Graph) {
+    let (operation, graph) = (wrecks::half_done(&graph).await, Arc::new(graph));
+    let before = (graph.heads().await, graph.content(MAIN).await);
+    let busy = graph.clone();
+    let publishes = move || {
+        let busy = busy.clone();
+        async move {
+            let _ = busy.publish(MAIN, &[(COMPANY, 1)]).await;
+        }
+        .boxed()
+    };
+    let moves = Arc::new(Meanwhile::whenever(before_the_first_restore, publishes));
+    let told = graph.recoverer().under(moves.clone()).run().await.unwrap();
+    assert_eq!((told.of(&operation).outcome, moves.times()), (Outcome::Waits, 4));
+    let reason = &told.of(&operation).reason;
+    assert!(reason.contains("was published to; the next run looks again"), "{reason}");
+    assert_eq!((graph.heads().await, graph.content(MAIN).await), before);
+    graph.recovers_by(Verdict::RollBack).await;
+}
+
+/// It was only slow. Even if it dies before it takes its sidecar away, nothing of it was restored.
+async fn a_writer_that_publishes_before_the_first_restore_is_not_hidden(graph: Graph) {
+    let (operation, graph) = (wrecks::half_done(&graph).await, Arc::new(graph));
+    let (writer, last) = (graph.clone(), graph.table(COMPANY).stage_append(&["late"]).await);
+    let event = async move { drop(wrecks::wakes_up(&writer, last, &TABLES).await.unwrap()) };
+    let publishes = Arc::new(Meanwhile::at(before_the_first_restore, event));
+    let told = graph.recoverer().under(publishes).run().await.unwrap();
+    assert_eq!(told.ended(&operation), (Verdict::AlreadyPublished, Outcome::Done));
+    assert_eq!(graph.heads().await, [2, 2, 2], "nothing was restored");
+    assert_eq!(graph.shown(MAIN).await.values().map(|shown| shown.version).collect::<Vec<_>>(), [2, 2, 2]);
+}
+
+async fn an_undoing_is_published_on_exactly_the_manifest_that_was_judged(graph: Graph) {
+    let (operation, graph) = (wrecks::overtaken(&graph).await, Arc::new(graph));
+    let (writer, last) = (graph.clone(), graph.table(COMPANY).stage_append(&["late"]).await);
+    let publishes =
+        |call: &Call| call.verb == Verb::Create && call.path.as_ref().contains("__manifest/_versions/");
+    let event = async move { drop(wrecks::wakes_up(&writer, last, &[COMPANY]).await.unwrap()) };
+    let publishes = Arc::new(Meanwhile::at(publishes, event));
+    let told = graph.recoverer().under(publishes).run().await.unwrap();
+    let ended = [ActionOutcome::Conflict, ActionOutcome::Committed];
+    assert_eq!(told.acts(ActionKind::Publish), ended, "it was looked at anew");
+    assert_eq!(told.ended(&operation), (Verdict::AlreadyUndone, Outcome::Done));
+    assert_eq!(graph.pin(MAIN, COMPANY).await, 2);
+    graph.is_settled().await;
 }
 
 async fn the_fence_record_tells_what_was_undone_and_is_closed(graph: Graph) {

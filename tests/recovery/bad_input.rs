@@ -10,7 +10,7 @@ use crate::{claims, on_both_dialects, on_s3};
 use outrigger::Kind;
 use outrigger::model::audit::Verdict;
 use outrigger::model::manifest::ManifestRow;
-use outrigger::passes::report::Outcome;
+use outrigger::passes::report::{ActionKind, ActionOutcome, Outcome};
 use outrigger::store::{Key, StoreParts, Verb};
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,7 +32,7 @@ async fn a_root_without_a_graph_is_named(graph: Graph) {
         graph.place.delete(&object.key).await.unwrap();
     }
     let error = graph.recoverer().run().await.unwrap_err();
-    assert!(matches!(error.kind(), Kind::Missing | Kind::Refused), "{error:?}");
+    assert_eq!(error.kind(), Kind::Refused, "{error:?}");
     assert!(error.to_string().contains(&graph.place.uri().to_string()), "{error}");
 }
 
@@ -74,6 +74,7 @@ async fn a_table_whose_directory_is_gone_is_held_and_the_others_go_on(graph: Gra
     let scope = told.of(&lost);
     assert_eq!((scope.verdict, scope.outcome), (Verdict::Hold, Outcome::Held), "{scope:?}");
     assert!(scope.reason.contains(COMPANY), "{scope:?}");
+    assert_eq!(graph.controls().await, [format!("{lost}.json")], "its record stays");
 }
 
 async fn a_minute_of_503_only_takes_a_minute(graph: Graph) {
@@ -93,7 +94,8 @@ async fn a_full_disk_loses_nothing(graph: Graph) {
     let told = graph.recoverer().under(Arc::new(full)).run().await.unwrap();
     let scope = told.of(&operation);
     assert_eq!(scope.outcome, Outcome::Failed);
-    assert!(scope.reason.contains("space"), "{scope:?}");
+    assert!(scope.reason.contains("make room and run again, nothing is lost"), "{scope:?}");
+    assert_eq!(told.acts(ActionKind::Fence), [ActionOutcome::Failed]);
     assert_eq!(graph.controls().await, [format!("{operation}.json")]);
     graph.recovers_by(Verdict::RollBack).await;
     assert_eq!(graph.content(MAIN).await, content);

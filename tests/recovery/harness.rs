@@ -14,7 +14,8 @@ use outrigger::passes::recovery::run::{Run, run};
 use outrigger::passes::report::{ActionKind, ActionOutcome, Exit, Outcome, PassReport, ScopeReport};
 use outrigger::repo::Repository;
 use outrigger::store::{Fault, Requests, Store, StoreParts};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// A recoverer in the making: `once --exclusive --grace 0s` unless told otherwise.
@@ -26,14 +27,15 @@ pub struct Recoverer<'g> {
     grace: Arc<Grace>,
     uptime: Duration,
     concurrency: usize,
-    handles: Arc<dyn Handles>,
+    hands: Arc<Watched>,
 }
 
-/// What a run said and what it cost.
+/// What a run said, what it cost, and what it did, in order.
 #[derive(Debug)]
 pub struct Told {
     pub report: PassReport,
     pub requests: Requests,
+    acts: Vec<(ActionKind, ActionOutcome)>,
 }
 
 impl Graph {
@@ -48,7 +50,7 @@ impl Graph {
             grace: Arc::new(Grace::default()),
             uptime: Duration::ZERO,
             concurrency: 4,
-            handles: Arc::new(Hands),
+            hands: Arc::new(Watched::permitted(usize::MAX)),
         }
     }
 
@@ -139,9 +141,9 @@ impl Recoverer<'_> {
         self
     }
 
-    /// Its window, which it has seen open, closes before it acts.
-    pub fn too_late(mut self) -> Self {
-        self.handles = Arc::new(TooLate);
+    /// Its window, which it has seen open, closes after so many permits.
+    pub fn permitted(mut self, times: usize) -> Self {
+        self.hands = Arc::new(Watched::permitted(times));
         self
     }
 
@@ -181,7 +183,7 @@ impl Recoverer<'_> {
             policy: self.policy,
             dry: self.dry,
             concurrency: self.concurrency,
-            handles: self.handles,
+            handles: self.hands.clone(),
             grace: self.grace,
             uptime: Arc::new(move || uptime),
             protect: false,
@@ -189,7 +191,8 @@ impl Recoverer<'_> {
             progress: Arc::new(|_, _| {}),
         });
         let report = run(&repo, &run_with).await?;
-        Ok(Told { report, requests: repo.store().requests() - opening })
+        let acts = self.hands.acts.lock().unwrap().clone();
+        Ok(Told { report, requests: repo.store().requests() - opening, acts })
     }
 }
 
@@ -219,11 +222,20 @@ impl Handles for Hands {
     fn panicked(&self) {}
 }
 
-/// The same, and the window has just closed.
-struct TooLate;
+/// The same, watched, in a window that closes after so many permits.
+struct Watched {
+    permits: AtomicUsize,
+    acts: Mutex<Vec<(ActionKind, ActionOutcome)>>,
+}
+
+impl Watched {
+    fn permitted(times: usize) -> Self {
+        Self { permits: AtomicUsize::new(times), acts: Mutex::default() }
+    }
+}
 
 #[async_trait]
-impl Handles for TooLate {
+impl Handles for Watched {
     fn now(&self) -> Timestamp {
         Hands.now()
     }
@@ -237,10 +249,16 @@ impl Handles for TooLate {
     }
 
     async fn permit(&self) -> Result<Option<Permit>> {
-        Ok(None)
+        let one_less = |left: usize| left.checked_sub(1);
+        match self.permits.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less) {
+            Ok(_) => Hands.permit().await,
+            Err(_) => Ok(None),
+        }
     }
 
-    fn acted(&self, _: ActionKind, _: ActionOutcome) {}
+    fn acted(&self, kind: ActionKind, outcome: ActionOutcome) {
+        self.acts.lock().unwrap().push((kind, outcome));
+    }
 
     fn panicked(&self) {}
 }
@@ -264,6 +282,11 @@ impl Told {
     pub fn ended(&self, name: &str) -> (Verdict, Outcome) {
         let scope = self.of(name);
         (scope.verdict, scope.outcome)
+    }
+
+    /// How each act of a kind ended.
+    pub fn acts(&self, kind: ActionKind) -> Vec<ActionOutcome> {
+        self.acts.iter().filter(|(of, _)| *of == kind).map(|(_, ended)| *ended).collect()
     }
 
     /// The exit code of the command.

@@ -1,14 +1,13 @@
 //! What is not understood is left untouched and named; everything else goes on.
 
 use crate::support::graph::create::stamp;
-use crate::support::graph::{COMPANY, Graph, KNOWS, MAIN, MANIFEST, PERSON, TABLES, next_ulid, path_of};
-use crate::wrecks::{self, FEATURE};
+use crate::support::graph::{COMPANY, Graph, KNOWS, MAIN, MANIFEST, PERSON, TABLES, path_of};
+use crate::wrecks::{self, FEATURE, Spoiled};
 use crate::{claims, on_both_dialects};
 use outrigger::Kind;
 use outrigger::model::audit::Verdict;
 use outrigger::passes::report::{Exit, Outcome};
 use outrigger::store::Key;
-use serde_json::{Value, json};
 
 on_both_dialects!(
     a_sidecar_that_cannot_be_read_is_named_and_the_others_go_on,
@@ -36,61 +35,14 @@ async fn is_held(graph: &Graph, operation: &str, word: &str) {
     assert!(graph.picture().await == before, "what is held is untouched");
 }
 
-/// A good sidecar, spoiled in every way, and the word that says how.
-fn spoiled(good: &Value) -> Vec<(&'static str, Vec<u8>)> {
-    let with = |path: &str, value: Value| {
-        let mut bad = good.clone();
-        *bad.pointer_mut(path).unwrap() = value;
-        serde_json::to_vec(&bad).unwrap()
-    };
-    let mut twice = good.clone();
-    let first = twice["tables"][0].clone();
-    twice["tables"].as_array_mut().unwrap().push(first);
-    vec![
-        ("empty", Vec::new()),
-        ("not a sidecar", b"{".to_vec()),
-        ("not a sidecar", vec![0xff, 0xfe, 0x00]),
-        ("not a sidecar", "[".repeat(100_000).into_bytes()),
-        ("not a sidecar", format!(r#"{{"schema_version":2,"x":{}}}"#, "[".repeat(100_000)).into_bytes()),
-        ("not a sidecar", with("/tables/0/expected_version", json!("one"))),
-        ("not a sidecar", with("/tables/0/expected_version", json!(-1))),
-        ("not a sidecar", with("/schema_version", json!(0))),
-        ("newer", with("/schema_version", json!(3))),
-        ("newer", with("/schema_version", json!(9))),
-        ("unknown", with("/writer_kind", json!("Teleport"))),
-        ("records operation", with("/operation_id", json!(next_ulid()))),
-        ("operation id", with("/operation_id", json!("../../etc/passwd"))),
-        ("branch name", with("/branch", json!("../../x"))),
-        ("branch name", with("/tables/0/table_branch", json!("a/../b"))),
-        ("table key", with("/tables/0/table_key", json!("node:\nPerson"))),
-        ("lies elsewhere", with("/tables/0/table_key", json!("node:../../Person"))),
-        ("lies elsewhere", with("/tables/0/table_path", json!("../../nodes/0000000000000000"))),
-        ("lies elsewhere", with("/tables/0/table_path", json!("/etc/passwd"))),
-        ("twice", serde_json::to_vec(&twice).unwrap()),
-        ("bytes", vec![b' '; 10 << 20]),
-    ]
-}
-
 async fn a_sidecar_that_cannot_be_read_is_named_and_the_others_go_on(graph: Graph) {
-    let template = next_ulid();
-    let mut draft = graph.sidecar("Load").of(&[PERSON]).json(&template).await;
-    draft["tables"][0]["table_branch"] = Value::Null;
-    let mut bad = Vec::new();
-    for (word, bytes) in spoiled(&draft) {
-        let operation = next_ulid();
-        let bytes = match String::from_utf8(bytes) {
-            Ok(text) => text.replace(&template, &operation).into_bytes(),
-            Err(binary) => binary.into_bytes(),
-        };
-        graph.put_sidecar(&operation, bytes.clone()).await;
-        bad.push((operation, word, bytes));
-    }
+    let bad = wrecks::spoiled(&graph).await;
     let good = wrecks::complete(&graph).await;
 
     let told = graph.recover().await;
     assert_eq!(told.ended(&good), (Verdict::RollForward, Outcome::Done));
     assert_eq!(graph.pin(MAIN, PERSON).await, 2);
-    for (operation, word, bytes) in bad {
+    for Spoiled { operation, word, bytes } in bad {
         let scope = told.of(&operation);
         assert_eq!((scope.verdict, scope.outcome), (Verdict::Hold, Outcome::Held), "{scope:?}");
         assert!(scope.reason.contains(word), "{word}: {scope:?}");

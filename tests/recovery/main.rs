@@ -14,6 +14,7 @@ mod cost;
 mod deaths;
 mod ends;
 mod forward;
+mod grace;
 mod harness;
 mod held;
 mod maintenance;

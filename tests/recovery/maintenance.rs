@@ -15,6 +15,7 @@ on_both_dialects!(
     maintenance_without_a_sidecar_is_shown_too,
     drifted_rows_without_a_sidecar_are_a_persons_choice,
     an_undoing_without_a_sidecar_is_published,
+    an_undoing_to_other_rows_without_a_sidecar_is_undone_in_a_window,
 );
 
 async fn half_built_indexes_are_shown_on_the_tables_that_have_them(graph: Graph) {
@@ -85,5 +86,17 @@ async fn an_undoing_without_a_sidecar_is_published(graph: Graph) {
     assert_eq!((graph.pin(MAIN, PERSON).await, graph.content(MAIN).await), (3, before));
     let versions = graph.ids_of(MAIN, "table_version").await;
     assert!(versions.contains(&format!("{PERSON}${:020}", 2)), "{versions:?}");
+    graph.is_settled().await;
+}
+
+/// An old engine restored what it believed is shown, and somebody has published since.
+async fn an_undoing_to_other_rows_without_a_sidecar_is_undone_in_a_window(graph: Graph) {
+    let operation = wrecks::stale_undo(&graph).await;
+    graph.remove_sidecar(&operation).await;
+    let before = graph.content(MAIN).await;
+    assert_eq!(graph.recover_beside_writers().await.ended(PERSON), (Verdict::RollBack, Outcome::Waits));
+    assert_eq!(graph.table(PERSON).head().await, 4);
+    assert_eq!(graph.recover().await.ended(PERSON), (Verdict::RollBack, Outcome::Done));
+    assert_eq!((graph.pin(MAIN, PERSON).await, graph.content(MAIN).await), (5, before));
     graph.is_settled().await;
 }

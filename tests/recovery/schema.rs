@@ -10,7 +10,7 @@ use outrigger::model::audit::Verdict;
 use outrigger::passes::recovery::act::Acted;
 use outrigger::passes::recovery::decide::Window;
 use outrigger::passes::recovery::{quarantine, repair};
-use outrigger::passes::report::Outcome;
+use outrigger::passes::report::{Outcome, WaitReason};
 use outrigger::store::Key;
 use serde_json::json;
 
@@ -20,6 +20,7 @@ on_both_dialects!(
     a_change_waits_for_a_window_that_a_person_opens,
     any_part_of_the_staged_files_alone_is_not_complete,
     files_that_were_promoted_in_part_are_promoted_to_the_end,
+    a_window_that_closes_between_two_files_leaves_the_rest_to_the_next,
     a_published_change_is_promoted,
     a_change_that_only_drops_is_complete_without_a_rewrite,
     a_staged_schema_without_a_record_is_settled_by_its_completeness,
@@ -28,7 +29,10 @@ on_both_dialects!(
     a_staged_schema_of_a_graph_that_is_never_written_stays,
     a_change_that_drops_what_was_written_since_is_undone,
     the_lock_of_a_held_change_can_be_removed_by_hand,
+    a_staged_schema_without_a_record_is_promoted_to_the_end_wherever_its_writer_died,
+    a_staged_schema_without_a_record_that_fits_other_tables_is_held,
     a_lock_without_a_record_is_held_and_stops_commits_on_main,
+    a_lock_stops_drift_on_main_and_nothing_on_branches,
 );
 on_s3!(a_complete_change_is_shown_promoted_and_unlocked, an_incomplete_change_is_undone_to_the_last_file);
 
@@ -116,15 +120,38 @@ async fn any_part_of_the_staged_files_alone_is_not_complete(graph: Graph) {
 }
 
 /// Source, compiled form and state become final in this order, and whoever does it may die between them.
+async fn promote(graph: &Graph, files: usize) {
+    for (name, _) in contract(&CHANGED).into_iter().take(files) {
+        let staged = Key::parse(&format!("{name}.staging")).unwrap();
+        let text = graph.place.get(&staged).await.unwrap().unwrap().bytes;
+        graph.place.put(&Key::parse(name).unwrap(), text).await.unwrap();
+        graph.place.delete(&staged).await.unwrap();
+    }
+}
+
 async fn files_that_were_promoted_in_part_are_promoted_to_the_end(graph: Graph) {
     wrecks::schema_complete(&graph).await;
-    let (name, _) = contract(&CHANGED)[0].clone();
-    let staged = Key::parse(&format!("{name}.staging")).unwrap();
-    let source = graph.place.get(&staged).await.unwrap().unwrap().bytes;
-    graph.place.put(&Key::parse(name).unwrap(), source).await.unwrap();
-    graph.place.delete(&staged).await.unwrap();
+    promote(&graph, 1).await;
     graph.recovers_by(Verdict::RollForward).await;
     has_contract(&graph, &CHANGED).await;
+}
+
+/// Each file takes a permit, and so does the lock.
+async fn a_window_that_closes_between_two_files_leaves_the_rest_to_the_next(graph: Graph) {
+    let operation = wrecks::schema_complete(&graph).await;
+    let one_act = || graph.recoverer().permitted(1).run();
+    for promoted in 1..=3 {
+        assert_eq!(one_act().await.unwrap().ended(&operation), (Verdict::Finish, Outcome::Waits));
+        for (nth, (name, expected)) in contract(&CHANGED).into_iter().enumerate() {
+            let last = text(&graph, name).await.as_ref() == Some(&expected);
+            let staged = text(&graph, &format!("{name}.staging")).await.is_some();
+            assert_eq!((last, staged), (nth < promoted, nth >= promoted), "{name} after {promoted}");
+        }
+    }
+    assert_eq!(one_act().await.unwrap().ended(&operation), (Verdict::Finish, Outcome::Done));
+    has_contract(&graph, &CHANGED).await;
+    is_unlocked(&graph).await;
+    graph.is_settled().await;
 }
 
 /// The writer died between its publish and the renaming of its files.
@@ -181,6 +208,39 @@ async fn a_staged_schema_without_a_record_is_settled_by_its_completeness(graph: 
     assert_eq!(text(&graph, "_schema.pg").await.as_deref(), Some("// annotated\n"));
     assert_eq!(text(&graph, "_schema.pg.staging").await, None);
     graph.is_settled().await;
+}
+
+async fn a_staged_schema_without_a_record_is_promoted_to_the_end_wherever_its_writer_died(graph: Graph) {
+    for files in 0..3 {
+        write_contract(&graph, &TABLES, true).await;
+        promote(&graph, files).await;
+        graph.recovers_by(Verdict::RollForward).await;
+        has_contract(&graph, &TABLES).await;
+    }
+}
+
+/// A change that rewrites tables has a record; who took this one's away cannot be told.
+async fn a_staged_schema_without_a_record_that_fits_other_tables_is_held(graph: Graph) {
+    for files in 0..3 {
+        write_contract(&graph, &CHANGED, true).await;
+        promote(&graph, files).await;
+        let before = graph.picture().await;
+        let told = graph.recover().await;
+        assert_eq!((told.only().verdict, told.only().outcome), (Verdict::Hold, Outcome::Held), "{files}");
+        assert!(told.only().reason.contains("other tables than the graph has"), "{:?}", told.only());
+        assert!(graph.picture().await == before);
+    }
+}
+
+async fn a_lock_stops_drift_on_main_and_nothing_on_branches(graph: Graph) {
+    let operation = wrecks::complete_on_a_branch(&graph).await;
+    graph.table(KNOWS).index().await;
+    wrecks::lock(&graph).await;
+    let told = graph.recover().await;
+    assert_eq!(told.ended(&operation), (Verdict::RollForward, Outcome::Done));
+    let waits = told.of(KNOWS).waits.map(|wait| wait.reason);
+    assert_eq!((told.ended(KNOWS).0, waits), (Verdict::RollForward, Some(WaitReason::Lock)));
+    assert_eq!(graph.pin(MAIN, KNOWS).await, 1);
 }
 
 async fn a_lock_without_a_record_is_held_and_stops_commits_on_main(graph: Graph) {

@@ -3,12 +3,15 @@
 use crate::support::faults;
 use crate::support::graph::branch::SCHEMA_LOCK;
 use crate::support::graph::create::{create_table, write_contract};
-use crate::support::graph::{COMMITS, COMPANY, Graph, KNOWS, MAIN, MANIFEST, PERSON, TABLES};
+use crate::support::graph::line::Staged;
+use crate::support::graph::look::Content;
+use crate::support::graph::{COMMITS, COMPANY, Graph, KNOWS, MAIN, MANIFEST, PERSON, TABLES, next_ulid};
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
 use outrigger::model::audit::Verdict;
 use outrigger::repo::Dialect;
 use outrigger::store::{Call, Fault, Verb};
+use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// The table that schema changes create.
@@ -257,6 +260,15 @@ pub async fn overtaken(graph: &Graph) -> String {
     operation
 }
 
+/// A writer that was only slow makes its last commit, on a table that had not moved, and publishes the first new version of
+/// these tables, unless somebody was faster: what it was told is shown then.
+pub async fn wakes_up(graph: &Graph, last: Staged, tables: &[&str]) -> Option<Content> {
+    last.commit().await.ok()?;
+    let versions: Vec<_> = tables.iter().map(|table| (*table, 2)).collect();
+    graph.publish(MAIN, &versions).await;
+    Some(graph.content(MAIN).await)
+}
+
 /// An old engine undid the commit to a version that the graph no longer shows.
 pub async fn stale_undo(graph: &Graph) -> String {
     graph.table(PERSON).append(&["eve"]).await;
@@ -312,8 +324,9 @@ pub async fn orphan(graph: &Graph) -> String {
 /// The branch was deleted, and another one of the same name made since.
 pub async fn younger_branch(graph: &Graph) -> String {
     let operation = orphan(graph).await;
-    // Stores stamp whole seconds.
-    tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
+    if graph.place.stamps_whole_seconds() {
+        tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
+    }
     graph.branch(FEATURE).await;
     operation
 }
@@ -345,6 +358,67 @@ pub async fn unreadable(graph: &Graph) -> String {
     let operation = complete(graph).await;
     graph.put_sidecar(&operation, "{").await;
     operation
+}
+
+/// A sidecar that cannot be read.
+pub struct Spoiled {
+    pub operation: String,
+    /// It says why.
+    pub word: &'static str,
+    pub bytes: Vec<u8>,
+}
+
+/// One of each.
+pub async fn spoiled(graph: &Graph) -> Vec<Spoiled> {
+    let template = next_ulid();
+    let mut draft = graph.sidecar("Load").of(&[PERSON]).json(&template).await;
+    draft["tables"][0]["table_branch"] = Value::Null;
+    let mut bad = Vec::new();
+    for (word, bytes) in spoil(&draft) {
+        let operation = next_ulid();
+        let bytes = match String::from_utf8(bytes) {
+            Ok(text) => text.replace(&template, &operation).into_bytes(),
+            Err(binary) => binary.into_bytes(),
+        };
+        graph.put_sidecar(&operation, bytes.clone()).await;
+        bad.push(Spoiled { operation, word, bytes });
+    }
+    bad
+}
+
+/// A good sidecar, spoiled in every way, and the word that says how.
+fn spoil(good: &Value) -> Vec<(&'static str, Vec<u8>)> {
+    let with = |path: &str, value: Value| {
+        let mut bad = good.clone();
+        *bad.pointer_mut(path).unwrap() = value;
+        serde_json::to_vec(&bad).unwrap()
+    };
+    let mut twice = good.clone();
+    let first = twice["tables"][0].clone();
+    twice["tables"].as_array_mut().unwrap().push(first);
+    vec![
+        ("empty", Vec::new()),
+        ("not a sidecar", b"{".to_vec()),
+        ("not a sidecar", vec![0xff, 0xfe, 0x00]),
+        ("not a sidecar", "[".repeat(100_000).into_bytes()),
+        ("not a sidecar", format!(r#"{{"schema_version":2,"x":{}}}"#, "[".repeat(100_000)).into_bytes()),
+        ("not a sidecar", with("/tables/0/expected_version", json!("one"))),
+        ("not a sidecar", with("/tables/0/expected_version", json!(-1))),
+        ("not a sidecar", with("/schema_version", json!(0))),
+        ("newer", with("/schema_version", json!(3))),
+        ("newer", with("/schema_version", json!(9))),
+        ("unknown", with("/writer_kind", json!("Teleport"))),
+        ("records operation", with("/operation_id", json!(next_ulid()))),
+        ("operation id", with("/operation_id", json!("../../etc/passwd"))),
+        ("branch name", with("/branch", json!("../../x"))),
+        ("branch name", with("/tables/0/table_branch", json!("a/../b"))),
+        ("table key", with("/tables/0/table_key", json!("node:\nPerson"))),
+        ("lies elsewhere", with("/tables/0/table_key", json!("node:../../Person"))),
+        ("lies elsewhere", with("/tables/0/table_path", json!("../../nodes/0000000000000000"))),
+        ("lies elsewhere", with("/tables/0/table_path", json!("/etc/passwd"))),
+        ("twice", serde_json::to_vec(&twice).unwrap()),
+        ("bytes", vec![b' '; 10 << 20]),
+    ]
 }
 
 /// Refuses every deletion.

@@ -2,6 +2,7 @@
 
 use super::repos::Sleepless;
 use async_trait::async_trait;
+use futures::FutureExt;
 use object_store::memory::InMemory;
 use object_store::{Error, Result};
 use outrigger::store::{Call, Fault, Verb};
@@ -43,6 +44,14 @@ pub fn denied() -> Error {
     }
 }
 
+/// 404 as S3 words it where there is no such bucket.
+pub fn no_bucket() -> Error {
+    Error::NotFound {
+        path: String::new(),
+        source: "status code: 404 Not Found: <Error><Code>NoSuchBucket</Code></Error>".into(),
+    }
+}
+
 /// An answer that did not arrive.
 pub fn lost() -> Error {
     Error::Generic {
@@ -70,6 +79,11 @@ impl Breaks {
     /// The store does the next `times` calls, the caller learns something else.
     pub fn after(verbs: &[Verb], times: usize, answer: Answer) -> Self {
         Self { after: true, ..Self::before(verbs, times, answer) }
+    }
+
+    /// Breaks nothing from now on.
+    pub fn mend(&self) {
+        *self.times.lock().unwrap() = 0;
     }
 
     /// Breaks nothing, only watches.
@@ -209,6 +223,36 @@ impl Fault for Dies {
     }
 }
 
+/// A disk that is full from one write on; what is there can be read and deleted.
+#[derive(Debug)]
+pub struct Full {
+    after: usize,
+    written: AtomicUsize,
+}
+
+impl Full {
+    /// After so many writes.
+    pub fn after_writes(after: usize) -> Self {
+        Self { after, written: AtomicUsize::new(0) }
+    }
+
+    /// Whether anything was refused.
+    pub fn happened(&self) -> bool {
+        self.written.load(Ordering::Relaxed) > self.after
+    }
+}
+
+#[async_trait]
+impl Fault for Full {
+    async fn before(&self, call: &Call) -> Result<()> {
+        let needs_room = is_write(call) && call.verb != Verb::Delete;
+        match needs_room && self.written.fetch_add(1, Ordering::Relaxed) >= self.after {
+            true => Err(no_space()),
+            false => Ok(()),
+        }
+    }
+}
+
 /// Loses the answer to one write: the store has done it, the process cannot know.
 #[derive(Debug)]
 pub struct LosesAnswer {
@@ -243,14 +287,15 @@ impl Fault for LosesAnswer {
 /// What happens meanwhile.
 type Event = futures::future::BoxFuture<'static, ()>;
 
-/// Whether a call, by its number, is meant.
-type Choice = Box<dyn Fn(usize, &Call) -> bool + Send + Sync>;
+/// Whether a call is meant.
+type Choice = Box<dyn Fn(&Call) -> bool + Send + Sync>;
 
-/// Lets something happen just before one call of the process under test: a writer or another recoverer at any moment.
+/// Lets something happen just before some calls of the process under test: a writer or another recoverer at any moment.
 pub struct Meanwhile {
     when: Choice,
-    seen: Mutex<usize>,
-    event: Mutex<Option<Event>>,
+    event: Box<dyn Fn() -> Event + Send + Sync>,
+    left: AtomicUsize,
+    happened: AtomicUsize,
 }
 
 impl std::fmt::Debug for Meanwhile {
@@ -260,42 +305,50 @@ impl std::fmt::Debug for Meanwhile {
 }
 
 impl Meanwhile {
-    /// Before the first call for which `when` holds; it is told how many calls came before.
+    /// Before the first call for which `when` holds.
     pub fn at(
-        when: impl Fn(usize, &Call) -> bool + Send + Sync + 'static,
+        when: impl Fn(&Call) -> bool + Send + Sync + 'static,
         event: impl Future<Output = ()> + Send + 'static,
     ) -> Self {
-        Self { when: Box::new(when), seen: Mutex::default(), event: Mutex::new(Some(Box::pin(event))) }
+        let event = Mutex::new(Some(event.boxed()));
+        let once = move || event.lock().unwrap().take().expect("it happens once");
+        Self { left: AtomicUsize::new(1), ..Self::whenever(when, once) }
     }
 
-    /// Before the `nth` call, counted from 0.
-    pub fn before_call(nth: usize, event: impl Future<Output = ()> + Send + 'static) -> Self {
-        Self::at(move |n, _| n == nth, event)
+    /// Before every call for which `when` holds.
+    pub fn whenever(
+        when: impl Fn(&Call) -> bool + Send + Sync + 'static,
+        event: impl Fn() -> Event + Send + Sync + 'static,
+    ) -> Self {
+        let left = AtomicUsize::new(usize::MAX);
+        Self { when: Box::new(when), event: Box::new(event), left, happened: AtomicUsize::new(0) }
     }
 
     /// Before the `nth` call, counted from 0, whose answer may depend on when it is made.
     pub fn before_telling_call(nth: usize, event: impl Future<Output = ()> + Send + 'static) -> Self {
         let told = AtomicUsize::new(0);
-        Self::at(move |_, call| is_telling(call) && told.fetch_add(1, Ordering::Relaxed) == nth, event)
+        Self::at(move |call| is_telling(call) && told.fetch_add(1, Ordering::Relaxed) == nth, event)
     }
 
     /// Whether the moment came.
     pub fn happened(&self) -> bool {
-        self.event.lock().unwrap().is_none()
+        self.times() > 0
+    }
+
+    /// How often the moment came.
+    pub fn times(&self) -> usize {
+        self.happened.load(Ordering::Relaxed)
     }
 }
 
 #[async_trait]
 impl Fault for Meanwhile {
     async fn before(&self, call: &Call) -> Result<()> {
-        let event = {
-            let mut seen = self.seen.lock().unwrap();
-            let now = (self.when)(*seen, call);
-            *seen += 1;
-            if now { self.event.lock().unwrap().take() } else { None }
-        };
-        if let Some(event) = event {
-            event.await;
+        let one_less = |left: usize| left.checked_sub(1);
+        if (self.when)(call) && self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_ok()
+        {
+            (self.event)().await;
+            self.happened.fetch_add(1, Ordering::Relaxed);
         }
         Ok(())
     }

@@ -47,6 +47,11 @@ impl TestStore {
         self.dir.is_some()
     }
 
+    /// Whether two writes within a second may get the same time, as on S3.
+    pub fn stamps_whole_seconds(&self) -> bool {
+        self.dir.is_none() && self.memory.is_none()
+    }
+
     /// The directory, on disk.
     pub fn dir(&self) -> &std::path::Path {
         self.dir.as_ref().expect("a repository on disk").path()

@@ -34,6 +34,9 @@ pub struct AuditLine {
     pub outcomes: Value,
 }
 
+/// Rows of each table, each one line of text.
+pub type Content = BTreeMap<String, Vec<String>>;
+
 /// Every row of a dataset as one batch.
 pub async fn all(dataset: &Dataset) -> RecordBatch {
     dataset.scan().try_into_batch().await.unwrap()
@@ -88,8 +91,8 @@ impl Graph {
     }
 
     /// Rows of every table as a branch shows them.
-    pub async fn content(&self, branch: &str) -> BTreeMap<String, Vec<String>> {
-        let mut content = BTreeMap::new();
+    pub async fn content(&self, branch: &str) -> Content {
+        let mut content = Content::new();
         for (table, shown) in self.shown(branch).await {
             let rows = self.rows_at(&table, shown.line(), shown.version).await;
             content.insert(table, rows);

@@ -91,6 +91,23 @@ fn a_commit_shown_on_some_tables_only_is_held() {
 }
 
 #[test]
+fn foreign_rows_above_a_published_commit_are_held() {
+    both(5, "5 Append@5 | Append@6", "A hold");
+    both(5, "5 Append@5 | CreateIndex Update@7", "A hold");
+    both(5, "5 Append@5#A | Append@6#B", "A hold");
+}
+
+#[test]
+fn foreign_rows_on_the_tables_that_do_not_show_the_commit_are_held_by_name() {
+    for person in ["5 Append@5 |", "5 Append@5#A |"] {
+        let world = two(person, "9 | Append@9 Append@10");
+        assert_eq!(world.verdicts(), ["A hold"]);
+        let reason = "node:Company has commits that nothing explains: 10 Append, 11 Append";
+        assert_eq!(world.reasons(), [reason]);
+    }
+}
+
+#[test]
 fn a_commit_shown_on_some_tables_is_not_finished_on_the_others_by_plausibility() {
     // The writer died after Company; another one has written Person since.
     assert_eq!(two("5 Append@5 |", "9 | Update@9").verdicts(), ["A hold"]);

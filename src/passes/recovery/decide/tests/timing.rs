@@ -133,6 +133,22 @@ fn a_group_with_a_schema_change_is_undone_in_a_window_by_hand() {
     assert_eq!(world.decide_in(Some(Window::Manual))[0].timing, Timing::Now);
 }
 
+/// It would break a schema change that is alive; branches have no schema of their own.
+#[test]
+fn while_a_schema_change_holds_the_lock_only_itself_is_published_on_main() {
+    let when = |world: World| world.locked().decide().remove(0).timing;
+    let load = || load("A").pin("Person", 5);
+    for history in [COMPLETE, UNDONE, STALE, PUBLISHED, TAKEN_BACK, UNMOVED] {
+        assert_eq!(when(lone(load(), history)), Timing::Lock, "{history}");
+        let fork = world().fork("Person", "feature", history);
+        assert_eq!(when(fork.claim(self::load("A").on("feature").pin("Person", 5))), Timing::Now);
+    }
+    let gone = self::load("A").on("feature").pin("Person", 5).branch(BranchSeen::Gone);
+    assert_eq!(when(world().claim(gone)), Timing::Lock, "what is told of it is told on main");
+    assert_eq!(when(lone(load(), FOREIGN)), Timing::Person);
+    assert_eq!(when(lone(schema_apply("A").pin("Person", 5), "5 | Overwrite@5")), Timing::Now);
+}
+
 #[test]
 fn a_fence_record_precedes_every_end_that_a_late_writer_could_undo() {
     let needs = |wreck: Wreck, history: &str| only(wreck, history, &Policy::default()).needs_fence;

@@ -286,6 +286,12 @@ impl World {
         self
     }
 
+    /// A schema change holds the graph's write lock.
+    pub fn locked(mut self) -> Self {
+        self.0.locked = true;
+        self
+    }
+
     pub fn claim(mut self, wreck: Wreck) -> Self {
         self.0.claims.push(wreck.0);
         self
@@ -311,13 +317,14 @@ impl World {
     }
 }
 
-/// A decision in one line.
+/// A decision in one line. One that is about no operation begins with its verdict.
 pub fn picture(decision: &Decision) -> String {
     let name = |operation: &OperationId| operation.as_str()[25..].to_owned();
     let who: Vec<_> = decision.operations.iter().map(name).collect();
     let tables: Vec<_> = decision.tables.iter().map(table_picture).collect();
     let colon = if tables.is_empty() { "" } else { ": " };
-    format!("{} {}{colon}{}", who.join("+"), decision.verdict.as_str(), tables.join(", "))
+    let told = format!("{} {}{colon}{}", who.join("+"), decision.verdict.as_str(), tables.join(", "));
+    told.trim_start().to_owned()
 }
 
 fn table_picture(plan: &TablePlan) -> String {
