@@ -34,6 +34,9 @@ enum Work {
 }
 
 /// Tables ahead of their pins that recovery holds: all of them, or one.
+///
+/// # Errors
+/// [`crate::Kind::Missing`] if all that was found is beyond repair: what the graph shows is gone, or cannot be read.
 pub async fn drift(repo: &Repository, only: Option<&TableKey>, choice: Choice) -> Result<Vec<Proposal>> {
     let found = find(repo).await?;
     let mut snapshots = Vec::new();
@@ -42,12 +45,26 @@ pub async fn drift(repo: &Repository, only: Option<&TableKey>, choice: Choice) -
     }
     let memory = Grace::default();
     let quiet = Quiet { memory: &memory, grace: Duration::ZERO, uptime: Duration::ZERO };
-    let mut proposals = Vec::new();
+    let is_meant = |table: &TableKey| only.is_none_or(|only| table == only);
+    let (mut proposals, mut lost) = (Vec::new(), Vec::new());
     for drifted in find_drift(repo, &found, &snapshots, &quiet).await? {
-        let Drifted::Seen(drift) = drifted else { continue };
-        if only.is_none_or(|only| drift.at.table == *only) {
-            proposals.push(propose(drift, choice));
+        match drifted {
+            Drifted::Seen(Drift { at, lineage, .. }) if lineage.head < lineage.pin => {
+                lost.push((
+                    at,
+                    format!("the graph shows version {}, the newest is {}", lineage.pin, lineage.head),
+                ));
+            }
+            Drifted::Seen(drift) if is_meant(&drift.at.table) => proposals.push(propose(drift, choice)),
+            Drifted::Seen(_) => {}
+            Drifted::Unreadable(at, why) => lost.push((at, why)),
         }
+    }
+    lost.retain(|(at, _)| is_meant(&at.table));
+    if proposals.is_empty() && !lost.is_empty() {
+        let each: Vec<_> =
+            lost.iter().map(|(at, why)| format!("{} on {}: {why}", at.table, at.branch)).collect();
+        return Err(Error::missing(format!("these are beyond a choice of versions: {}", each.join("; "))));
     }
     Ok(proposals)
 }

@@ -82,7 +82,7 @@ pub async fn act(
         .collect();
     let act = Act { repo, seen, decision, handles, intents };
     match decision.verdict {
-        Verdict::Hold => Err(Error::internal("a held operation was to be acted on")),
+        Verdict::Hold | Verdict::Unknown => Err(Error::internal("a held operation was to be acted on")),
         Verdict::Finish => act.finish(&decision.branch, &BTreeMap::new()).await,
         _ if decision.operations.is_empty() && decision.tables.is_empty() => act.conclude_schema().await,
         _ => act.settle().await,

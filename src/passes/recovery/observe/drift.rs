@@ -1,4 +1,4 @@
-//! Tables ahead of their pins that no sidecar explains: every lineage that some branch shows, one request each.
+//! Tables that are not at their pins, and no sidecar says why: every lineage that some branch shows, two requests each.
 
 use super::super::decide::drift::Drift;
 use super::super::observation::{TableRef, TableSeen};
@@ -42,12 +42,15 @@ pub async fn find_drift(
         }
     }
     let probes = futures::stream::iter(lineages).map(|(at, pin, snapshot)| {
-        async move { Ok::<_, Error>(has_moved(repo, &at, pin).await?.then_some((at, snapshot))) }.boxed()
+        async move { Ok::<_, Error>(probe(repo, &at, pin).await?.map(|probed| (at, pin, snapshot, probed))) }.boxed()
     });
-    let moved: Vec<_> = probes.buffered(CONCURRENCY).try_collect().await?;
+    let probed: Vec<_> = probes.buffered(CONCURRENCY).try_collect().await?;
     let mut drifted = Vec::new();
-    for (at, snapshot) in moved.into_iter().flatten() {
-        drifted.push(observe(repo, found, &snapshot, at, quiet).await?);
+    for (at, pin, snapshot, probed) in probed.into_iter().flatten() {
+        match probed {
+            Probed::Moved => drifted.push(observe(repo, found, &snapshot, at, quiet).await?),
+            Probed::Gone => drifted.extend(observe_gone(repo, found, at, pin, quiet).await?),
+        }
     }
     Ok(drifted)
 }
@@ -77,13 +80,58 @@ fn named(intent: &Intent) -> impl Iterator<Item = TableRef> {
     intent.sidecar.tables().map(|(table, branch)| TableRef { table: table.clone(), branch: branch.clone() })
 }
 
-/// Whether the version after the pin exists: one request, whatever the length of the history.
-async fn has_moved(repo: &Repository, at: &TableRef, pin: Version) -> Result<bool> {
-    let Ok(dataset) = dataset_path(&at.table) else { return Ok(true) };
-    let name =
-        format!("{}/_versions/{:020}.manifest", branch_path(&dataset, &at.branch), u64::MAX - pin.next().0);
-    let key = Key::parse(&name).map_err(|bad| Error::internal(bad.to_string()))?;
-    Ok(repo.store().head(&key).await?.is_some())
+/// What is not as the pin says.
+enum Probed {
+    /// There is a version after the pin.
+    Moved,
+    /// There is none, and the shown version itself is not there.
+    Gone,
+}
+
+/// Looks for the version after the pin and for the pin: two requests at once, whatever the length of the history. A list
+/// would tell both, but S3 asks twelve times the price of a read for it.
+async fn probe(repo: &Repository, at: &TableRef, pin: Version) -> Result<Option<Probed>> {
+    let Ok(dataset) = dataset_path(&at.table) else { return Ok(Some(Probed::Moved)) };
+    let versions = branch_path(&dataset, &at.branch) + "/_versions";
+    let exists = async |version: Version| {
+        let name = format!("{versions}/{:020}.manifest", u64::MAX - version.0);
+        let key = Key::parse(&name).map_err(|bad| Error::internal(bad.to_string()))?;
+        Ok::<_, Error>(repo.store().head(&key).await?.is_some())
+    };
+    let (is_there, has_next) = futures::try_join!(exists(pin), exists(pin.next()))?;
+    Ok(match (is_there, has_next) {
+        (_, true) => Some(Probed::Moved),
+        (false, false) => Some(Probed::Gone),
+        (true, false) => None,
+    })
+}
+
+/// A table whose shown version was not found. Said only if the graph still shows it: whoever publishes may remove what was
+/// shown before.
+async fn observe_gone(
+    repo: &Repository,
+    found: &Found,
+    at: TableRef,
+    pin: Version,
+    quiet: &Quiet<'_>,
+) -> Result<Option<Drifted>> {
+    let Some(snapshot) = repo.snapshot(&at.branch).await? else { return Ok(None) };
+    let shown = snapshot.state.entry(&at.table).filter(|entry| entry.branch == at.branch);
+    if shown.is_none_or(|entry| entry.version != pin) {
+        return Ok(None);
+    }
+    Ok(match observe(repo, found, &snapshot, at, quiet).await? {
+        Drifted::Unreadable(at, why) => {
+            let why = format!(
+                "the graph shows version {pin} of {}, and it is gone: {why}; restore its files from a backup",
+                at.table
+            );
+            Some(Drifted::Unreadable(at, why))
+        }
+        // It was there all the time, under a name of Lance's older scheme.
+        Drifted::Seen(drift) if drift.lineage.head == pin => None,
+        seen => Some(seen),
+    })
 }
 
 async fn observe(
