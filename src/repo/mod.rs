@@ -90,8 +90,8 @@ impl Repository {
         let at = store.uri().to_string();
         if root.prefixes.is_empty() && root.objects.is_empty() {
             return Err(Error::missing(format!(
-                "no repository at {at}: it is empty or does not exist; check the address (of a daemon's: its uri in the configuration) \
-                 and the bucket"
+                "no repository at {at}: it is empty or does not exist; check the address (for a daemon: the uri in the configuration) and \
+                 the bucket"
             )));
         }
         Err(Error::refused(format!(
