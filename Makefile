@@ -7,7 +7,7 @@ export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/outrigger/targ
 
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
 
-.PHONY: interop demo test setup fmt clippy doc bench check clean-s3
+.PHONY: interop demo test setup release fmt clippy doc bench check clean-s3
 
 demo: setup-build
 	cargo run --quiet -- demo
@@ -19,6 +19,10 @@ ifdef NEXTEST
 else
 	scripts/with-s3-server cargo test
 endif
+
+# The program as it is meant to run, at $(CARGO_TARGET_DIR)/release/outrigger.
+release: setup-build
+	cargo build --release --locked
 
 fmt:
 	cargo fmt --check

@@ -4,7 +4,7 @@
 
 use chrono::{DateTime, Utc};
 use outrigger::config::{
-    self, Faults, Flag, Gate, Loaded, LogFormat, LogLevel, PassName, Source, Sources, TokenSource, raw,
+    self, Faults, Flag, Loaded, LogFormat, LogLevel, PassName, Source, Sources, TokenSource, raw,
 };
 use outrigger::model::Timestamp;
 use std::path::{Path, PathBuf};
@@ -99,7 +99,6 @@ fn ten_lines_are_enough() {
     let orders = settings.repository("orders").unwrap();
     assert_eq!(orders.interval, Duration::from_secs(15));
     assert_eq!(orders.grace, Duration::from_secs(300));
-    assert_eq!(orders.gate, Gate::Auto);
     assert!(orders.publish_neutral_drift);
     assert_eq!(orders.passes[&PassName::Recovery].concurrency.get(), 4);
     assert_eq!(settings.lease.ttl, Duration::from_secs(30));
@@ -161,8 +160,78 @@ fn a_container_needs_no_file() {
 
 #[test]
 fn an_empty_variable_counts_as_not_set() {
-    let settings = loaded(ORDERS, &[("OUTRIGGER__LOG__LEVEL", ""), ("PATH", "/bin")]).settings;
+    let env = [("OUTRIGGER__LOG__LEVEL", ""), ("AWS_REGION", ""), ("PATH", "/bin")];
+    let settings = loaded(ORDERS, &env).settings;
     assert_eq!(settings.log.level, LogLevel::Info);
+    assert_eq!(settings.repository("orders").unwrap().store.region, None);
+}
+
+#[test]
+fn the_usual_variables_say_how_s3_is_reached_where_the_configuration_does_not() {
+    let env = [
+        ("AWS_ENDPOINT_URL", "http://general:1"),
+        ("AWS_ENDPOINT_URL_S3", "http://special:1"),
+        ("AWS_DEFAULT_REGION", "us-west-2"),
+        ("AWS_ALLOW_HTTP", "1"),
+        ("AWS_S3_FORCE_PATH_STYLE", "False"),
+    ];
+    let read = loaded(ORDERS, &env);
+    let store = &read.settings.repository("orders").unwrap().store;
+    assert_eq!(
+        (store.endpoint.as_deref(), store.region.as_deref()),
+        (Some("http://special:1"), Some("us-west-2"))
+    );
+    assert_eq!((store.allow_http, store.force_path_style), (Some(true), Some(false)));
+    let report = config::check::report(&read, noon());
+    let origin =
+        |key: &str| report.settings.iter().find(|setting| setting.key == key).unwrap().origin.source.clone();
+    let variable = |name: &str| Source::Env { variable: name.into() };
+    assert_eq!(origin("store.endpoint"), variable("AWS_ENDPOINT_URL_S3"));
+    assert_eq!(origin("repositories.orders.store.region"), variable("AWS_DEFAULT_REGION"));
+
+    let file = format!("[store]\nregion = \"eu-central-1\"\n{ORDERS}store.endpoint = \"https://own:1\"\n");
+    let both = [&env[..], &[("OUTRIGGER__STORE__ALLOW_HTTP", "false")]].concat();
+    let settings = loaded(&file, &both).settings;
+    let store = &settings.repository("orders").unwrap().store;
+    assert_eq!(
+        (store.endpoint.as_deref(), store.region.as_deref()),
+        (Some("https://own:1"), Some("eu-central-1"))
+    );
+    assert_eq!(store.allow_http, Some(false));
+}
+
+#[test]
+fn a_wrong_usual_variable_is_named() {
+    let wrong = "$AWS_ENDPOINT_URL: store.endpoint: it needs the scheme https or http, and a host";
+    assert_eq!(faults(ORDERS, &[("AWS_ENDPOINT_URL", "localhost:9000")]), [wrong]);
+    let found = faults(ORDERS, &[("AWS_ALLOW_HTTP", "maybe")]);
+    assert!(found[0].starts_with("$AWS_ALLOW_HTTP: store.allow_http: "), "{found:?}");
+}
+
+#[test]
+fn a_wrong_timezone_is_named_where_it_stands() {
+    let file = format!("{ORDERS}{}", NIGHTLY.replace("Europe/Berlin", "Europe/Berlib"));
+    let wrong = "o.toml:6: repositories.orders.windows.schedules.0.timezone: \"Europe/Berlib\" is not an IANA timezone; did you \
+                 mean \"Europe/Berlin\"?";
+    assert_eq!(faults(&file, &[]), [wrong]);
+    let wrong = "o.toml:2: passes.recovery.timezone: \"Utopia\" is not an IANA timezone";
+    assert_eq!(
+        faults(&format!("[passes.recovery]\ntimezone = \"Utopia\"\nschedule = \"0 3 * * *\"\n{ORDERS}"), &[]),
+        [wrong]
+    );
+}
+
+#[test]
+fn where_a_daemon_listens_is_told_whatever_else_is_wrong() {
+    let listen =
+        |file: &str, env: &[(&str, &str)]| config::listen(&sources(file, env)).map(|at| at.to_string());
+    assert_eq!(listen("", &[]).unwrap(), raw::DEFAULT_LISTEN);
+    assert_eq!(listen("", &[("OUTRIGGER__HTTP__LISTEN", "0.0.0.0:1")]).unwrap(), "0.0.0.0:1");
+    assert_eq!(listen("[http]\nlisten = \"[::1]:2\"\n[defaults]\ngrase = 1\n", &[]).unwrap(), "[::1]:2");
+    for (file, fault) in [("[http]\nlisten = \"here\"\n", "http.listen"), ("[http\n", "o.toml:1")] {
+        let refused = listen(file, &[]).unwrap_err().to_string();
+        assert!(refused.contains(fault), "{refused}");
+    }
 }
 
 #[test]
@@ -224,7 +293,8 @@ fn a_file_that_is_no_toml_is_refused_by_line_without_quoting_it() {
 
 #[test]
 fn repositories_must_be_there_and_differ() {
-    let none = "repositories: there is none: add [[repositories]] with a name and a uri to the file that --config names";
+    let none = "repositories: there is none: add [[repositories]] with a name and a uri to the file that --config names, or \
+                set OUTRIGGER__REPOSITORIES__<NAME>__URI";
     assert_eq!(faults("", &[]), [none]);
     let nameless = "[[repositories]]\nuri = \"/x\"\n";
     assert_eq!(

@@ -214,6 +214,26 @@ fn every_panel_says_what_it_shows() {
     }
 }
 
+/// Never is 0, and the longest wait there is: a filter on it would hide what was refused from the start.
+#[test]
+fn a_repository_that_never_succeeded_shows_as_the_longest_without_success() {
+    let all = panels();
+    let panel = all.iter().find(|panel| panel["title"] == "Longest without success").unwrap();
+    let query = panel["targets"][0]["expr"].as_str().unwrap();
+    let series = "outrigger_last_success_timestamp_seconds{repository=~\"$repository\"}";
+    assert_eq!(query, format!("time() - min({series})"));
+    let mapping = &panel["fieldConfig"]["defaults"]["mappings"][0]["options"];
+    assert!(mapping["from"].as_u64() < Some(1_700_000_000), "{mapping}");
+    assert_eq!(mapping["result"]["text"], "never");
+}
+
+#[test]
+fn an_alert_does_not_mistake_wrong_settings_for_a_format() {
+    let rule = RULES.split("- alert: ").find(|rule| rule.starts_with("OutriggerNoSuccess")).unwrap();
+    let text = rule.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(text.contains("its format is not written by this version, or its settings are wrong"), "{text}");
+}
+
 #[test]
 fn every_alert_says_what_happened_and_what_to_do() {
     let alerts: Vec<&str> = RULES.split("- alert: ").skip(1).collect();

@@ -1,30 +1,31 @@
 //! `outrigger check-config`: what the configuration means, where each value comes from, and when schedules run next.
 
-use super::{Format, output};
-use crate::config::{Sources, check, load};
+use super::{Configured, Format, output};
+use crate::config::{check, load};
 use crate::error::{Error, Result};
 use crate::host::{Clock, SystemClock};
 use crate::passes::report::Exit;
-use std::path::PathBuf;
+use crate::telemetry::tokens::Tokens;
 
 /// Arguments.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The configuration file (TOML).
-    #[arg(long, value_name = "FILE")]
-    config: PathBuf,
+    #[command(flatten)]
+    configured: Configured,
     /// How to print the result.
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
 }
 
 pub(super) async fn run(args: Args) -> Result<Exit> {
-    let sources = Sources::of_process(Some(&args.config), Vec::new())?;
+    let sources = args.configured.sources(Vec::new())?;
     let loaded = load(&sources).map_err(|faults| Error::invalid(faults.to_string()))?;
     let report = check::report(&loaded, SystemClock::new().now());
     match args.format {
         Format::Json => output::json(&report),
         Format::Table => report.to_string().lines().for_each(output::line),
     }
+    // `run` would refuse to start. Told last: where it is checked, the secrets of the daemon's host may not be there.
+    Tokens::read(&loaded.settings)?;
     Ok(Exit::Converged)
 }

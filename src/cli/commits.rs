@@ -5,6 +5,7 @@ use crate::app;
 use crate::error::{Error, Result};
 use crate::model::manifest::GraphCommit;
 use crate::model::{Branch, Timestamp};
+use crate::passes::hint;
 use crate::passes::report::Exit;
 use crate::repo::snapshot::MANIFEST;
 use crate::repo::{Dialect, Repository, branches};
@@ -14,6 +15,7 @@ use std::collections::BTreeMap;
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Action {
     /// List the commits that a branch sees, newest first. Reads only.
+    #[command(after_help = "Example:\n  outrigger commits list --branch feature --repo /srv/orders")]
     List {
         #[command(flatten)]
         target: Target,
@@ -22,6 +24,9 @@ pub(super) enum Action {
         branch: Option<String>,
     },
     /// Print one commit. Reads only.
+    #[command(
+        after_help = "Example:\n  outrigger commits show 01M85MF000MH480GGPPK18TZV6 --repo /srv/orders"
+    )]
     Show {
         /// The commit's id.
         id: String,
@@ -31,6 +36,14 @@ pub(super) enum Action {
         #[arg(long, value_name = "NAME")]
         branch: Option<String>,
     },
+}
+
+impl Action {
+    pub(super) fn target(&self) -> &Target {
+        match self {
+            Self::List { target, .. } | Self::Show { target, .. } => target,
+        }
+    }
 }
 
 pub(super) async fn run(action: Action) -> Result<Exit> {
@@ -43,14 +56,20 @@ pub(super) async fn run(action: Action) -> Result<Exit> {
             }
         }
         Action::Show { id, target, branch } => {
-            let commits = commits(&target, branch.as_deref()).await?;
-            let commit = commits.iter().find(|commit| commit.id == id);
+            let mut commits = commits(&target, branch.as_deref()).await?;
+            commits.retain(|commit| commit.id == id);
             let missing = || {
+                let branch = branch.as_deref().unwrap_or("main");
+                let list = hint::command(&["commits", "list", "--branch", branch]);
                 Error::missing(format!(
-                    "no commit {id} on this branch; see `outrigger commits list --branch NAME`"
+                    "no commit {id} on branch {branch}; see {list}, or name another --branch"
                 ))
             };
-            output::json(commit.ok_or_else(missing)?);
+            let commit = commits.first().ok_or_else(missing)?;
+            match target.format {
+                Format::Json => output::json(commit),
+                Format::Table => print(&commits),
+            }
         }
     }
     Ok(Exit::Converged)
@@ -60,8 +79,10 @@ async fn commits(target: &Target, branch: Option<&str>) -> Result<Vec<GraphCommi
     let branch = Branch::parse(branch).map_err(|bad| Error::invalid(bad.to_string()))?;
     let repo = app::open(&target.uri()?).await?;
     repo.require_graph()?;
-    let missing = || Error::missing(format!("no branch {branch}"));
-    let mut commits = history(&repo, &branch).await?.ok_or_else(missing)?;
+    let Some(mut commits) = history(&repo, &branch).await? else {
+        let there: Vec<_> = all_branches(&repo).await?.iter().map(Branch::to_string).collect();
+        return Err(Error::missing(format!("no branch {branch}; there are: {}", there.join(", "))));
+    };
     commits.sort_by(|a, b| {
         let order = |commit: &GraphCommit| (commit.manifest_version, commit.created_at, commit.id.clone());
         order(b).cmp(&order(a))
@@ -69,11 +90,17 @@ async fn commits(target: &Target, branch: Option<&str>) -> Result<Vec<GraphCommi
     Ok(commits)
 }
 
+/// Main, then every named branch, without the one that is a schema change's lock.
+pub(super) async fn all_branches(repo: &Repository) -> Result<Vec<Branch>> {
+    let named = branches::list(repo.store(), MANIFEST).await?.into_keys();
+    let public = named.filter(|branch| branch.name() != Some(branches::SCHEMA_LOCK));
+    Ok(std::iter::once(Branch::main()).chain(public).collect())
+}
+
 /// The commits that any branch sees, by id.
 pub(super) async fn of_all_branches(repo: &Repository) -> Result<BTreeMap<String, GraphCommit>> {
-    let named = branches::list(repo.store(), MANIFEST).await?.into_keys();
     let mut all = BTreeMap::new();
-    for branch in std::iter::once(Branch::main()).chain(named) {
+    for branch in all_branches(repo).await? {
         let commits = history(repo, &branch).await?.unwrap_or_default();
         all.extend(commits.into_iter().map(|commit| (commit.id.clone(), commit)));
     }

@@ -71,7 +71,7 @@ async fn play(chapter: &Chapter) -> Result<()> {
     };
 
     output::line("$ outrigger status");
-    status::show(&repo, &uri, Format::Table).await?;
+    status::show(&repo, &uri, Format::Table, |report| report).await?;
     let window = if chapter.leave.window().is_some() { " --exclusive" } else { "" };
     output::line(&format!("\n$ outrigger plan{window} --grace 0s"));
     once::print_scopes(&recovery::run::run(&repo, &run(true)).await?);
@@ -83,7 +83,7 @@ async fn play(chapter: &Chapter) -> Result<()> {
     let after = shown(&mended).await?;
     print(&before, &after);
     output::line("\n$ outrigger status");
-    let exit = status::show(&mended, &uri, Format::Table).await?;
+    let exit = status::show(&mended, &uri, Format::Table, |report| report).await?;
     if exit != Exit::Converged {
         return Err(Error::internal(format!("the demo went wrong: status ended with {}", exit.code())));
     }
@@ -91,8 +91,10 @@ async fn play(chapter: &Chapter) -> Result<()> {
 }
 
 fn unpack(archive: &[u8], into: &Path) -> Result<()> {
-    let unpacked = tar::Archive::new(flate2::read::GzDecoder::new(archive)).unpack(into);
-    unpacked.map_err(|error| {
+    let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(archive));
+    // The archives hold no times: what is unpacked is as old as the demo.
+    archive.set_preserve_mtime(false);
+    archive.unpack(into).map_err(|error| {
         Error::new(Kind::Unavailable, format!("cannot unpack to {}", into.display())).caused_by(error)
     })
 }

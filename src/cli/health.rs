@@ -1,36 +1,32 @@
 //! `outrigger health`: asks a running daemon on this host whether it answers; for container checks.
 
-use super::{duration, output};
-use crate::config::{Sources, load, raw};
+use super::{Configured, duration, output};
+use crate::config;
 use crate::error::{Error, Result};
 use crate::host::SystemClock;
 use crate::passes::report::Exit;
 use crate::telemetry::health;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 /// Arguments.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The daemon's configuration: where it listens.
-    #[arg(long, value_name = "FILE", conflicts_with = "listen")]
-    config: Option<PathBuf>,
-    /// Where the daemon listens.
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = raw::DEFAULT_LISTEN)]
-    listen: SocketAddr,
+    #[command(flatten)]
+    configured: Configured,
+    /// Where the daemon listens. Without it: where the configuration says, by default 127.0.0.1:9188.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<SocketAddr>,
     /// How long it may take to answer.
     #[arg(long, default_value = "3s", value_parser = duration, value_name = "DURATION")]
     timeout: Duration,
 }
 
 pub(super) async fn run(args: Args) -> Result<Exit> {
-    let listen = match &args.config {
-        None => args.listen,
-        Some(file) => {
-            let sources = Sources::of_process(Some(file), Vec::new())?;
-            load(&sources).map_err(|faults| Error::invalid(faults.to_string()))?.settings.http.listen
-        }
+    let listen = match args.listen {
+        Some(listen) => listen,
+        None => config::listen(&args.configured.sources(Vec::new())?)
+            .map_err(|faults| Error::invalid(faults.to_string()))?,
     };
     health::check(listen, args.timeout, &SystemClock::new()).await?;
     output::line("healthy");

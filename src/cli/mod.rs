@@ -4,6 +4,7 @@ mod audit;
 mod check_config;
 mod commits;
 mod demo;
+mod failure;
 mod health;
 mod once;
 mod output;
@@ -13,11 +14,14 @@ mod sidecars;
 mod status;
 mod window;
 
-use crate::config::{LogFormat, LogLevel, LogSettings};
+use crate::config::{Flag, LogFormat, LogLevel, LogSettings, Sources, environment_variable};
 use crate::error::{Error, Result};
-use crate::passes::report::Exit;
+use crate::passes::hint;
+use crate::passes::report::{Exit, PassReport};
 use crate::store::RepoUri;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use failure::NoReport;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -48,40 +52,89 @@ Start with `outrigger status --repo URI`: it reads only.";
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the passes once and exit.
+    #[command(after_help = "\
+Example:
+  outrigger once --repo s3://example-bucket/graphs/orders
+
+Safe beside live writers. What must be undone waits for a window: `outrigger window --help`.")]
     Once(once::Args),
     /// Say what `once` would do and why. Reads only.
+    #[command(after_help = "Example:\n  outrigger plan --exclusive --repo s3://example-bucket/graphs/orders")]
     Plan(once::Args),
     /// Run the daemon: many repositories, looked at again and again, until SIGTERM.
+    #[command(after_help = "\
+Examples:
+  outrigger run --config /etc/outrigger/outrigger.toml
+  OUTRIGGER__REPOSITORIES__ORDERS__URI=s3://example-bucket/graphs/orders outrigger run
+
+Every key is in config/outrigger.toml; `outrigger check-config` says what holds in the end.")]
     Run(run::Args),
     /// Show what is pending, held or drifted. Reads only.
+    #[command(after_help = "Example:\n  outrigger status --repo s3://example-bucket/graphs/orders")]
     Status(status::Args),
     /// Look at writers' crash records, or move one out of the engines' sight.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Begin with `outrigger sidecars list --repo URI`.")]
     Sidecars(sidecars::Action),
     /// Settle what only a person may decide, while no writer is active.
+    #[command(after_help = "\
+Examples:
+  outrigger repair drift --table node:Person --to pin --exclusive --repo /srv/orders
+  outrigger repair lock --exclusive --yes --repo /srv/orders
+
+Without --yes it says what it would do, and why that is safe.")]
     Repair(repair::Args),
     /// Promise that no writer is active for a while, so that commits may be undone.
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Begin with `outrigger window open --for 10m --reason TEXT --repo URI`."
+    )]
     Window(window::Action),
     /// Show what recoveries did.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Begin with `outrigger audit list --repo URI`.")]
     Audit(audit::Action),
     /// Show the graph's history of commits.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Begin with `outrigger commits list --repo URI`.")]
     Commits(commits::Action),
     /// Mend two small graphs that a real engine was killed on.
+    #[command(after_help = "Example:\n  outrigger demo\n\nIt works in a temporary directory and removes it.")]
     Demo(demo::Args),
     /// Check a configuration: effective settings, their origin, next runs of each schedule.
+    #[command(after_help = "Example:\n  outrigger check-config --config /etc/outrigger/outrigger.toml")]
     CheckConfig(check_config::Args),
     /// Ask a running daemon whether it answers; for container checks.
+    #[command(after_help = "Examples:\n  outrigger health\n  outrigger health --listen 127.0.0.1:9188")]
     Health(health::Args),
 }
+
+impl Command {
+    /// The repository that it is about, if it is about one.
+    fn target(&self) -> Option<&Target> {
+        match self {
+            Self::Once(args) | Self::Plan(args) => Some(&args.target),
+            Self::Status(args) => Some(&args.target),
+            Self::Repair(args) => Some(&args.target),
+            Self::Sidecars(action) => Some(action.target()),
+            Self::Window(action) => Some(action.target()),
+            Self::Audit(action) => Some(action.target()),
+            Self::Commits(action) => Some(action.target()),
+            Self::Run(_) | Self::Demo(_) | Self::CheckConfig(_) | Self::Health(_) => None,
+        }
+    }
+
+    /// What a failure says besides, to be of the shape of this command's result.
+    fn no_report(&self) -> Option<NoReport> {
+        matches!(self, Self::Once(_) | Self::Plan(_)).then(NoReport::default)
+    }
+}
+
+/// Where the repository may be named once for all commands.
+const REPO_VARIABLE: &str = "OUTRIGGER_REPO";
 
 /// Which repository, and how to print.
 #[derive(Debug, Clone, Args)]
 struct Target {
     /// The repository: s3://bucket/prefix, file:///directory or a path.
-    #[arg(long, env = "OUTRIGGER_REPO", value_name = "URI")]
+    #[arg(long, env = REPO_VARIABLE, value_name = "URI")]
     repo: String,
     /// How to print the result.
     #[arg(long, value_enum, default_value_t = Format::Table)]
@@ -91,6 +144,39 @@ struct Target {
 impl Target {
     fn uri(&self) -> Result<RepoUri> {
         RepoUri::parse(&self.repo)
+    }
+
+    /// `text` with commands that can be typed as they stand: whoever named the repository by `OUTRIGGER_REPO` need not again.
+    fn typable(&self, text: &str) -> String {
+        match environment_variable(REPO_VARIABLE) {
+            Some(known) if known == self.repo => text.to_owned(),
+            _ => hint::with_repository(text, &self.repo),
+        }
+    }
+
+    /// The same of a report's reasons.
+    fn complete(&self, mut report: PassReport) -> PassReport {
+        for scope in &mut report.scopes {
+            scope.reason = self.typable(&scope.reason);
+        }
+        report
+    }
+}
+
+/// Which configuration.
+#[derive(Debug, Clone, Args)]
+struct Configured {
+    /// The configuration file (TOML). Without one the environment says it all: OUTRIGGER__SECTION__KEY.
+    #[arg(long, env = "OUTRIGGER_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl Configured {
+    /// The file, if one is named, this process's environment, and `flags`.
+    fn sources(&self, flags: Vec<Flag>) -> Result<Sources> {
+        // An empty variable is how container tools say "not set".
+        let file = self.config.as_deref().filter(|file| !file.as_os_str().is_empty());
+        Sources::of_process(file, flags)
     }
 }
 
@@ -114,8 +200,9 @@ pub async fn main() -> u8 {
     if !matches!(cli.command, Command::Run(_))
         && let Err(error) = start_logging(cli.log.as_deref().unwrap_or("warn"))
     {
-        return failed(&error);
+        return failure::tell(&error, None, None);
     }
+    let (target, no_report) = (cli.command.target().cloned(), cli.command.no_report());
     let command: Pin<Box<dyn Future<Output = Result<Exit>>>> = match cli.command {
         Command::Once(args) => Box::pin(once::run(args, false)),
         Command::Plan(args) => Box::pin(once::run(args, true)),
@@ -132,13 +219,8 @@ pub async fn main() -> u8 {
     };
     match command.await {
         Ok(exit) => exit.code(),
-        Err(error) => failed(&error),
+        Err(error) => failure::tell(&error, target.as_ref(), no_report),
     }
-}
-
-fn failed(error: &Error) -> u8 {
-    output::problem(&error.chain());
-    Exit::of(error).code()
 }
 
 fn start_logging(level: &str) -> Result<()> {

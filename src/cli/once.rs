@@ -15,7 +15,7 @@ use std::time::Duration;
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
-    target: Target,
+    pub(super) target: Target,
     /// Your word that no writer is active while this command runs: roll backs are allowed.
     #[arg(long)]
     exclusive: bool,
@@ -49,7 +49,7 @@ pub(super) async fn run(args: Args, dry: bool) -> Result<Exit> {
     let leave = Leave::of(args.exclusive, repo.store()).await?;
     let policy = Policy { grace: args.grace, idle_grace: args.idle_grace, ..Policy::default() };
     let run = app::one_shot(policy, dry, leave, repo.store(), output::progress());
-    let report = recovery::run::run(&repo, &run).await?;
+    let report = args.target.complete(recovery::run::run(&repo, &run).await?);
     let exit = report.exit();
     let ran = Ran {
         repo: uri.to_string(),

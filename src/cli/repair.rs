@@ -1,13 +1,17 @@
 //! `outrigger repair`: what only a person may decide. Prints what it would do and why that is safe; `--yes` does it.
 
-use super::{Target, output};
+use super::{Format, Target, commits, output};
 use crate::app;
+use crate::config::faults::nearest;
 use crate::error::{Error, Result};
 use crate::model::TableKey;
 use crate::passes::recovery::act::Acted;
 use crate::passes::recovery::decide::drift::Choice;
 use crate::passes::recovery::repair::{self, Proposal};
 use crate::passes::report::Exit;
+use crate::repo::Repository;
+use serde::Serialize;
+use std::collections::BTreeSet;
 
 /// Arguments.
 #[derive(Debug, clap::Args)]
@@ -16,7 +20,7 @@ pub(super) struct Args {
     #[arg(value_enum)]
     kind: Kind,
     #[command(flatten)]
-    target: Target,
+    pub(super) target: Target,
     /// Your word that no writer is active while this command runs.
     #[arg(long, required = true)]
     exclusive: bool,
@@ -51,11 +55,53 @@ enum To {
     Head,
 }
 
+/// The result, as printed for machines.
+#[derive(Debug, Serialize)]
+struct Repaired<'a> {
+    repo: &'a str,
+    repairs: Vec<Repair<'a>>,
+    exit: u8,
+}
+
+/// One repair and what became of it.
+#[derive(Debug, Serialize)]
+struct Repair<'a> {
+    what: &'a str,
+    why: &'a str,
+    #[serde(flatten)]
+    outcome: Outcome,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+enum Outcome {
+    /// Without `--yes`.
+    Proposed,
+    Done,
+    /// Something moved.
+    LookAgain {
+        reason: String,
+    },
+}
+
+impl From<&Outcome> for Exit {
+    fn from(outcome: &Outcome) -> Self {
+        match outcome {
+            Outcome::Proposed => Self::Held,
+            Outcome::Done => Self::Converged,
+            Outcome::LookAgain { .. } => Self::Waits,
+        }
+    }
+}
+
 pub(super) async fn run(args: Args) -> Result<Exit> {
-    let repo = app::open(&args.target.uri()?).await?;
+    let uri = args.target.uri()?;
+    let repo = app::open(&uri).await?;
     repo.require_graph()?;
-    let table = args.table.as_deref().map(TableKey::parse).transpose();
-    let table = table.map_err(|bad| Error::invalid(bad.to_string()))?;
+    let table = match &args.table {
+        Some(name) => Some(known_table(&repo, name).await?),
+        None => None,
+    };
     let proposals: Vec<Proposal> = match args.kind {
         Kind::Drift => {
             let choice = match args.to {
@@ -73,34 +119,67 @@ pub(super) async fn run(args: Args) -> Result<Exit> {
         Kind::Branch => repair::branches(&repo).await?,
         Kind::MissingRef => repair::missing_records(&repo, table.as_ref()).await?,
     };
-    if proposals.is_empty() {
-        output::line("nothing to repair");
-        return Ok(Exit::Converged);
-    }
-    let mut exit = Exit::Converged;
+    let mut repairs = Vec::new();
     for proposal in &proposals {
-        exit = Exit::worst([exit, settle(&args, &repo, proposal).await?]);
+        let outcome = settle(&args, &repo, proposal).await?;
+        let repair = Repair { what: &proposal.what, why: &proposal.why, outcome };
+        // One after the other, as they happen: a later one may fail.
+        if args.target.format == Format::Table {
+            print(&repair);
+        }
+        repairs.push(repair);
+    }
+    let exit = Exit::worst(repairs.iter().map(|repair| (&repair.outcome).into()));
+    match args.target.format {
+        Format::Json => output::json(&Repaired { repo: uri.as_str(), repairs, exit: exit.code() }),
+        Format::Table if repairs.is_empty() => output::line("nothing to repair"),
+        Format::Table => {}
     }
     Ok(exit)
 }
 
-async fn settle(args: &Args, repo: &crate::repo::Repository, proposal: &Proposal) -> Result<Exit> {
-    if !args.yes {
-        output::line(&format!("would {}", output::visible(&proposal.what)));
-        output::line(&format!("  {}", output::visible(&proposal.why)));
-        output::line("  with --yes it is done");
-        return Ok(Exit::Held);
+/// A table that some branch shows. A misspelt one would have nothing to repair, which is not what was asked.
+async fn known_table(repo: &Repository, name: &str) -> Result<TableKey> {
+    let table = TableKey::parse(name).map_err(|bad| Error::invalid(bad.to_string()))?;
+    let mut known = BTreeSet::new();
+    for branch in commits::all_branches(repo).await? {
+        let snapshot = repo.snapshot(&branch).await?;
+        known.extend(snapshot.iter().flat_map(|at| at.state.entries()).map(|(table, _)| table.clone()));
     }
-    match repair::carry_out(repo, proposal, app::handles(app::Leave::Exclusive, repo.store()).as_ref())
-        .await?
-    {
-        Acted::Settled => {
-            output::line(&format!("done: {}", output::visible(&proposal.what)));
-            Ok(Exit::Converged)
+    if known.contains(&table) {
+        return Ok(table);
+    }
+    let names = || known.iter().map(TableKey::as_str);
+    Err(Error::missing(match nearest(name, names()) {
+        Some(meant) => format!("no branch shows a table {name}; did you mean {meant}?"),
+        None => {
+            format!("no branch shows a table {name}; there are: {}", names().collect::<Vec<_>>().join(", "))
         }
-        Acted::LookAgain(why) => {
-            output::line(&format!("not done: {}; run it again", output::visible(&why)));
-            Ok(Exit::Waits)
+    }))
+}
+
+async fn settle(args: &Args, repo: &Repository, proposal: &Proposal) -> Result<Outcome> {
+    if !args.yes {
+        return Ok(Outcome::Proposed);
+    }
+    let handles = app::handles(app::Leave::Exclusive, repo.store());
+    Ok(match repair::carry_out(repo, proposal, handles.as_ref()).await? {
+        Acted::Settled => Outcome::Done,
+        Acted::LookAgain(reason) => Outcome::LookAgain { reason },
+    })
+}
+
+fn print(repair: &Repair) {
+    let Repair { what, why, outcome } = repair;
+    match outcome {
+        Outcome::Proposed => {
+            output::line(&format!("would {}", output::visible(what)));
+            output::line(&format!("  {}", output::visible(why)));
+            output::line("  with --yes it is done");
+        }
+        Outcome::Done => output::line(&format!("done: {}", output::visible(what))),
+        Outcome::LookAgain { reason } => {
+            output::line(&format!("not done: {}; run it again", output::visible(reason)));
         }
     }
 }

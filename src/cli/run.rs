@@ -1,21 +1,19 @@
 //! `outrigger run`: the daemon.
 
-use super::output;
+use super::{Configured, output};
 use crate::app;
-use crate::config::{Flag, Sources, load};
+use crate::config::{Flag, load};
 use crate::error::{Error, Result};
 use crate::passes::report::Exit;
 use crate::telemetry::logging;
-use std::path::PathBuf;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 /// Arguments.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The configuration file (TOML); see config/outrigger.toml, and `outrigger check-config`.
-    #[arg(long, value_name = "FILE")]
-    config: PathBuf,
+    #[command(flatten)]
+    configured: Configured,
     /// Listen here instead of where the configuration says.
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<String>,
@@ -26,7 +24,7 @@ pub(super) async fn run(args: Args, log: Option<String>) -> Result<Exit> {
     let flags = flags
         .into_iter()
         .filter_map(|(name, key, value)| Some(Flag { name: name.into(), key: key.into(), value: value? }));
-    let sources = Sources::of_process(Some(&args.config), flags.collect())?;
+    let sources = args.configured.sources(flags.collect())?;
     let settings = load(&sources).map_err(|faults| Error::invalid(faults.to_string()))?.settings;
     logging::init(&settings.log)?;
     let stop = stop_on_signal()?;

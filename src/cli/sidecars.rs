@@ -3,12 +3,14 @@
 use super::{Format, Target, output};
 use crate::app;
 use crate::error::{Error, Result};
+use crate::model::sidecar::{MAX_SIDECAR_BYTES, Sidecar};
+use crate::passes::hint;
 use crate::passes::recovery::observe::{Intent, find};
 use crate::passes::recovery::quarantine;
 use crate::passes::report::Exit;
 use crate::repo::Repository;
-use crate::store::Key;
 use crate::store::layout::RECOVERY_DIR;
+use crate::store::{Key, Meta};
 use serde::Serialize;
 
 /// Largest record that is printed, in bytes: above what may be one, so that one too large can be looked at.
@@ -18,11 +20,15 @@ const MAX_SHOWN: u64 = 64 << 20;
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Action {
     /// List every crash record. Reads only.
+    #[command(after_help = "Example:\n  outrigger sidecars list --repo /srv/orders")]
     List {
         #[command(flatten)]
         target: Target,
     },
     /// Print one crash record as it is stored, whether it can be read or not. Reads only.
+    #[command(
+        after_help = "Example:\n  outrigger sidecars show 01M85KJTJDSH7Q2F3ZRESSB91R --repo /srv/orders"
+    )]
     Show {
         /// The operation's id, or the record's file name.
         id: String,
@@ -30,6 +36,9 @@ pub(super) enum Action {
         target: Target,
     },
     /// Move one to a name that engines ignore. The tables that it names are left as they are.
+    #[command(after_help = "\
+Example:
+  outrigger sidecars quarantine 00000000000000000000000001.json --reason \"a stray script\" --repo /srv/orders")]
     Quarantine {
         /// The record's name, with or without `.json`.
         name: String,
@@ -40,12 +49,33 @@ pub(super) enum Action {
         target: Target,
     },
     /// Move a quarantined record back.
+    #[command(
+        after_help = "Example:\n  outrigger sidecars restore 00000000000000000000000001.json --repo /srv/orders"
+    )]
     Restore {
         /// The record's name, with or without `.json.quarantined`.
         name: String,
         #[command(flatten)]
         target: Target,
     },
+}
+
+impl Action {
+    pub(super) fn target(&self) -> &Target {
+        match self {
+            Self::List { target }
+            | Self::Show { target, .. }
+            | Self::Quarantine { target, .. }
+            | Self::Restore { target, .. } => target,
+        }
+    }
+}
+
+/// What became of a record, as printed for machines.
+#[derive(Debug, Serialize)]
+struct Moved<'a> {
+    name: &'a str,
+    state: &'static str,
 }
 
 #[derive(Debug, Default, Serialize)]
@@ -67,14 +97,22 @@ pub(super) async fn run(action: Action) -> Result<Exit> {
             let repo = graph(&target).await?;
             let handles = app::handles(app::Leave::None, repo.store());
             quarantine::quarantine(&repo, &name, &reason, handles.as_ref()).await?;
-            output::line(&format!("{name} is quarantined; `outrigger sidecars restore {name}` undoes it"));
+            let back = hint::command(&["sidecars", "restore", &name]);
+            tell_moved(&target, &name, "quarantined", &format!("is quarantined; {back} undoes it"));
             Ok(Exit::Converged)
         }
         Action::Restore { name, target } => {
             quarantine::restore(&graph(&target).await?, &name).await?;
-            output::line(&format!("{name} counts again"));
+            tell_moved(&target, &name, "counts", "counts again");
             Ok(Exit::Converged)
         }
+    }
+}
+
+fn tell_moved(target: &Target, name: &str, state: &'static str, sentence: &str) {
+    match target.format {
+        Format::Json => output::json(&Moved { name, state }),
+        Format::Table => output::line(&target.typable(&format!("{} {sentence}", output::visible(name)))),
     }
 }
 
@@ -93,12 +131,9 @@ async fn list(target: &Target) -> Result<Exit> {
         problem: Some(unjudged.reason.clone()),
         ..Row::default()
     }));
-    rows.extend(found.put_aside.iter().map(|aside| Row {
-        name: aside.key.file_name().to_owned(),
-        stored_at: Some(aside.last_modified.to_string()),
-        problem: Some("put aside: engines do not see it, nothing is done about it".into()),
-        ..Row::default()
-    }));
+    for aside in &found.put_aside {
+        rows.push(put_aside(&repo, aside).await?);
+    }
     match target.format {
         Format::Json => output::json(&rows),
         Format::Table if rows.is_empty() => output::line("no crash records"),
@@ -110,13 +145,35 @@ async fn list(target: &Target) -> Result<Exit> {
 fn row(intent: &Intent) -> Row {
     Row {
         name: intent.sidecar.operation.to_string(),
-        kind: Some(intent.sidecar.kind.as_str()),
-        branch: Some(intent.sidecar.branch.to_string()),
-        actor: intent.sidecar.actor.clone(),
-        tables: intent.sidecar.tables().count(),
         stored_at: intent.file.as_ref().map(|file| file.stored_at.to_string()),
         problem: intent.fenced.then(|| "an armed fence record: its undoing has begun".to_owned()),
+        ..content(&intent.sidecar)
     }
+}
+
+/// What a readable record says.
+fn content(sidecar: &Sidecar) -> Row {
+    Row {
+        kind: Some(sidecar.kind.as_str()),
+        branch: Some(sidecar.branch.to_string()),
+        actor: sidecar.actor.clone(),
+        tables: sidecar.tables().count(),
+        ..Row::default()
+    }
+}
+
+/// A quarantined record. Its content is told if it can be read: a good one may be put aside too.
+async fn put_aside(repo: &Repository, aside: &Meta) -> Result<Row> {
+    let name = aside.key.file_name();
+    let stem = name.split_once('.').map_or(name, |(stem, _)| stem);
+    let object = repo.store().get_limited(&aside.key, MAX_SIDECAR_BYTES).await;
+    let sidecar = object.ok().flatten().and_then(|object| Sidecar::parse(stem, &object.bytes).ok());
+    Ok(Row {
+        name: name.to_owned(),
+        stored_at: Some(aside.last_modified.to_string()),
+        problem: Some("put aside: engines do not see it, nothing is done about it".into()),
+        ..sidecar.as_ref().map(content).unwrap_or_default()
+    })
 }
 
 fn print(rows: &[Row]) {
@@ -142,7 +199,8 @@ fn print(rows: &[Row]) {
 async fn show(id: &str, target: &Target) -> Result<Exit> {
     let repo = graph(target).await?;
     let Some((name, text)) = stored(&repo, id).await? else {
-        return Err(Error::missing(format!("no crash record {id}; see `outrigger sidecars list`")));
+        let list = hint::command(&["sidecars", "list"]);
+        return Err(Error::missing(format!("no crash record {id}; see {list}")));
     };
     match target.format {
         Format::Table => text.lines().for_each(|line| output::line(&output::visible(line))),

@@ -14,7 +14,7 @@ use serde::Serialize;
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
-    target: Target,
+    pub(super) target: Target,
 }
 
 #[derive(Debug, Serialize)]
@@ -29,19 +29,25 @@ struct Status {
 }
 
 pub(super) async fn run(args: Args) -> Result<Exit> {
-    let uri = args.target.uri()?;
-    show(&app::open(&uri).await?, &uri, args.target.format).await
+    let target = args.target;
+    let uri = target.uri()?;
+    show(&app::open(&uri).await?, &uri, target.format, |report| target.complete(report)).await
 }
 
-/// Prints what is known of a repository.
-pub(super) async fn show(repo: &Repository, uri: &RepoUri, format: Format) -> Result<Exit> {
+/// Prints what is known of a repository; `complete` makes its hints fit for whoever reads them.
+pub(super) async fn show(
+    repo: &Repository,
+    uri: &RepoUri,
+    format: Format,
+    complete: impl FnOnce(PassReport) -> PassReport,
+) -> Result<Exit> {
     let recognised = repo.recognised();
     let main = repo.snapshot(&crate::model::Branch::main()).await?;
     let recovery = match repo.require_graph() {
         Ok(()) => {
             let leave = Leave::of(false, repo.store()).await?;
             let run = app::one_shot(Policy::default(), true, leave, repo.store(), output::progress());
-            Some(recovery::run::run(repo, &run).await?)
+            Some(complete(recovery::run::run(repo, &run).await?))
         }
         Err(_) => None,
     };

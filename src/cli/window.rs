@@ -13,6 +13,9 @@ use std::time::Duration;
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Action {
     /// Open a window. It is your promise that no writer is active until it ends or you close it.
+    #[command(
+        after_help = "Example:\n  outrigger window open --for 10m --reason \"writers are stopped\" --repo /srv/orders"
+    )]
     Open {
         /// How long it stays open, by the store's clock: 10s to 24h. A restart never lengthens it.
         #[arg(long = "for", value_parser = duration, value_name = "DURATION")]
@@ -24,15 +27,25 @@ pub(super) enum Action {
         target: Target,
     },
     /// Close every manual window. What is being undone stops before its next act, and is finished in another window.
+    #[command(after_help = "Example:\n  outrigger window close --repo /srv/orders")]
     Close {
         #[command(flatten)]
         target: Target,
     },
     /// Show manual windows. Reads only.
+    #[command(after_help = "Example:\n  outrigger window show --repo /srv/orders")]
     Show {
         #[command(flatten)]
         target: Target,
     },
+}
+
+impl Action {
+    pub(super) fn target(&self) -> &Target {
+        match self {
+            Self::Open { target, .. } | Self::Close { target } | Self::Show { target } => target,
+        }
+    }
 }
 
 #[derive(Debug, Serialize)]

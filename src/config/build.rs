@@ -8,7 +8,7 @@ use super::settings::{
     HttpSettings, LeaseSettings, LogSettings, PassSettings, RepositorySettings, Settings, TokenSource,
 };
 use super::values::{HumanBytes, HumanDuration, RepositoryName};
-use crate::runtime::schedule::{Schedule, WindowSchedule};
+use crate::runtime::schedule::{BadSchedule, Schedule, WindowSchedule};
 use crate::store::{RepoUri, StoreSettings};
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -33,6 +33,12 @@ const PATIENCE: RangeInclusive<HumanDuration> = secs((1, 3_600));
 const CACHE: RangeInclusive<HumanBytes> = HumanBytes(0)..=HumanBytes(64 << 30);
 const CONCURRENCY: RangeInclusive<u32> = 1..=256;
 const MAX_WAITING: RangeInclusive<u32> = 1..=1_024;
+
+/// Where the daemon listens, and nothing else of the settings.
+pub(super) fn listen(resolved: &Resolved, faults: &mut Faults) -> Option<SocketAddr> {
+    let mut build = Builder { origins: &resolved.origins, faults };
+    build.listen(&resolved.config.http)
+}
 
 /// Builds the settings; `None` if something is wrong, which `faults` then says.
 pub(super) fn build(resolved: &Resolved, faults: &mut Faults) -> Option<Settings> {
@@ -65,8 +71,7 @@ impl Builder<'_> {
     }
 
     fn http(&mut self, http: &raw::Http) -> Option<HttpSettings> {
-        let listen = self.present("http.listen", http.listen.as_deref());
-        let listen = listen.and_then(|listen| self.address("http.listen", listen));
+        let listen = self.listen(http);
         let max_waiting = self.count("http.max_waiting", http.max_waiting, MAX_WAITING);
         if http.token.is_some() && !matches!(self.origins.of("http.token").source, Source::Env { .. }) {
             let message = "a secret must not stand here: put it into a file and name that in \"token_file\", \
@@ -79,6 +84,11 @@ impl Builder<'_> {
         let given = http.token.clone().map(TokenSource::Given);
         let token = given.or_else(|| http.token_file.clone().map(TokenSource::File));
         Some(HttpSettings { listen: listen?, token, max_waiting: max_waiting? })
+    }
+
+    fn listen(&mut self, http: &raw::Http) -> Option<SocketAddr> {
+        let listen = self.present("http.listen", http.listen.as_deref())?;
+        self.address("http.listen", listen)
     }
 
     fn log(&mut self, log: &raw::Log) -> Option<LogSettings> {
@@ -95,7 +105,8 @@ impl Builder<'_> {
         if written.is_empty() && !self.faults.mention("repositories") {
             self.fault(
                 "repositories",
-                "there is none: add [[repositories]] with a name and a uri to the file that --config names",
+                "there is none: add [[repositories]] with a name and a uri to the file that --config names, or set \
+                 OUTRIGGER__REPOSITORIES__<NAME>__URI",
             );
         }
         let built: Vec<_> =
@@ -128,7 +139,6 @@ impl Builder<'_> {
         let interval = self.duration(&key("interval"), written.interval, INTERVAL);
         let grace = self.duration(&key("grace"), written.grace, GRACE);
         let idle_grace = self.duration(&key("idle_grace"), written.idle_grace, GRACE);
-        let gate = self.present(&key("gate"), written.gate);
         let neutral = self.present(&key("publish_neutral_drift"), written.publish_neutral_drift);
         let windows: Vec<_> = (written.windows.schedules.iter().enumerate())
             .map(|(n, window)| self.window(&key(&format!("windows.schedules.{n}")), window))
@@ -143,7 +153,6 @@ impl Builder<'_> {
             interval: interval?,
             grace: grace?,
             idle_grace: idle_grace?,
-            gate: gate?,
             publish_neutral_drift: neutral?,
             token: written.token_file.clone().map(TokenSource::File),
             windows: windows.into_iter().collect::<Option<_>>()?,
@@ -155,7 +164,7 @@ impl Builder<'_> {
     fn window(&mut self, key: &str, window: &raw::Window) -> Option<WindowSchedule> {
         let cron = self.present(&format!("{key}.cron"), window.cron.as_deref());
         let length = self.duration(&format!("{key}.length"), window.length, WINDOW_LENGTH);
-        let schedule = self.schedule(&format!("{key}.cron"), cron?, window.timezone.as_deref());
+        let schedule = self.schedule(key, "cron", cron?, window.timezone.as_deref());
         Some(WindowSchedule { schedule: schedule?, length: length? })
     }
 
@@ -164,7 +173,7 @@ impl Builder<'_> {
         let concurrency = self.count(&format!("{key}.concurrency"), pass.concurrency, CONCURRENCY);
         let timeout = self.duration(&format!("{key}.timeout"), pass.timeout, PASS_TIMEOUT);
         let schedule = match pass.schedule.as_deref() {
-            Some(cron) => Some(self.schedule(&format!("{key}.schedule"), cron, pass.timezone.as_deref())?),
+            Some(cron) => Some(self.schedule(key, "schedule", cron, pass.timezone.as_deref())?),
             None => None,
         };
         Some(PassSettings { enabled: enabled?, schedule, concurrency: concurrency?, timeout: timeout? })
@@ -203,9 +212,13 @@ impl Builder<'_> {
         text.parse().map_err(wrong).ok()
     }
 
-    fn schedule(&mut self, key: &str, cron: &str, zone: Option<&str>) -> Option<Schedule> {
-        let parsed = Schedule::parse(cron, zone.unwrap_or("UTC"));
-        parsed.map_err(|error| self.fault(key, error.to_string())).ok()
+    /// Reads `cron`, which stands under `name` in the table `key`, with the zone beside it.
+    fn schedule(&mut self, key: &str, name: &str, cron: &str, zone: Option<&str>) -> Option<Schedule> {
+        let wrong = |error| {
+            let name = if matches!(error, BadSchedule::Zone { .. }) { "timezone" } else { name };
+            self.fault(&format!("{key}.{name}"), error.to_string());
+        };
+        Schedule::parse(cron, zone.unwrap_or("UTC")).map_err(wrong).ok()
     }
 
     fn duration(

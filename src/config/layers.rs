@@ -1,10 +1,12 @@
-//! The layers of a configuration, each over the one before: defaults, file, environment, flags.
+//! The layers of a configuration, each over the one before: defaults, the usual `AWS_*` variables, file, environment,
+//! flags.
 
 use super::faults::Faults;
 use super::file;
 use super::origin::{Origin, Origins, Source};
 use super::raw;
 use super::values::RepositoryName;
+use crate::store::AWS_VARIABLES;
 use crate::{Error, Result};
 use figment::util::nest;
 use figment::value::{Dict, Map, Value};
@@ -20,7 +22,7 @@ const PREFIX: &str = "OUTRIGGER__";
 pub struct Sources {
     /// The file's name and content.
     pub file: Option<(PathBuf, String)>,
-    /// The process's environment; what does not begin with `OUTRIGGER__` is ignored.
+    /// The process's environment; what neither begins with `OUTRIGGER__` nor is one of [`AWS_VARIABLES`] is ignored.
     pub env: Vec<(String, String)>,
     /// Command-line flags that stand for keys.
     pub flags: Vec<Flag>,
@@ -41,10 +43,14 @@ impl Sources {
     /// Reads the file, if one is named, and this process's environment.
     pub fn of_process(file: Option<&Path>, flags: Vec<Flag>) -> Result<Self> {
         let env = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value)));
-        let ours = env.filter(|(name, _)| name.starts_with(PREFIX));
+        let ours = env.filter(|(name, _)| name.starts_with(PREFIX) || is_usual(name));
         let env = ours.map(|(name, value)| (name, value.to_string_lossy().into_owned())).collect();
         Ok(Self { file: file.map(read_file).transpose()?, env, flags })
     }
+}
+
+fn is_usual(name: &str) -> bool {
+    AWS_VARIABLES.iter().any(|(_, variables)| variables.contains(&name))
 }
 
 /// One variable of this process's environment, for rooms that are handed a look-up instead of reading it.
@@ -89,6 +95,7 @@ impl Provider for Layer {
 /// Lays all layers over each other.
 pub(super) fn merge(sources: &Sources, faults: &mut Faults) -> Layer {
     let mut merged = Layer { values: dict_of(&raw::Config::defaults()), origins: Origins::default() };
+    merged = usual(&sources.env).fold(merged, Layer::under);
     if let Some((path, text)) = &sources.file {
         merged = merged.under(file::read(path, text, faults));
     }
@@ -106,6 +113,16 @@ pub(super) fn merge(sources: &Sources, faults: &mut Faults) -> Layer {
         merged = merged.under(single(&flag.key, &flag.value, Source::Flag { name: flag.name.clone() }));
     }
     merged
+}
+
+/// What the usual `AWS_*` variables say of `[store]`. They lie below the file: they speak to every program on the host, the
+/// file to this one.
+fn usual(env: &[(String, String)]) -> impl Iterator<Item = Layer> {
+    let set = |name: &&str| env.iter().find(|(known, value)| known == name && !value.is_empty());
+    AWS_VARIABLES.into_iter().filter_map(move |(key, variables)| {
+        let (variable, value) = variables.iter().find_map(set)?;
+        Some(single(&format!("store.{key}"), value, Source::Env { variable: variable.clone() }))
+    })
 }
 
 impl Layer {

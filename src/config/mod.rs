@@ -36,7 +36,7 @@ pub use origin::{Origin, Source};
 pub use settings::{
     HttpSettings, LeaseSettings, LogSettings, PassSettings, RepositorySettings, Settings, TokenSource,
 };
-pub use values::{Gate, HumanBytes, HumanDuration, LogFormat, LogLevel, PassName, RepositoryName, Secret};
+pub use values::{HumanBytes, HumanDuration, LogFormat, LogLevel, PassName, RepositoryName, Secret};
 
 /// A configuration that was accepted, with the tree it came from.
 pub struct Loaded {
@@ -65,12 +65,28 @@ pub fn load(sources: &Sources) -> Result<Loaded, Faults> {
     }
 }
 
+/// Where the daemon of a configuration listens: all that a health check needs. What else is wrong with it is not the check's
+/// business; a daemon would not have started.
+pub fn listen(sources: &Sources) -> Result<std::net::SocketAddr, Faults> {
+    let mut elsewhere = Faults::default();
+    let merged = layers::merge(sources, &mut elsewhere);
+    if elsewhere.iter().any(is_syntax) {
+        return Err(elsewhere);
+    }
+    let resolved = resolve::resolve(merged, &mut elsewhere);
+    let mut faults = Faults::default();
+    build::listen(&resolved, &mut faults).ok_or(faults)
+}
+
+/// A file that is no TOML: nothing else can be told of it.
+fn is_syntax(fault: &Fault) -> bool {
+    fault.origin.key.is_empty() && matches!(fault.origin.source, Source::File { .. })
+}
+
 fn try_load(sources: &Sources, faults: &mut Faults) -> Option<Loaded> {
     let merged = layers::merge(sources, faults);
-    let is_syntax =
-        |fault: &Fault| fault.origin.key.is_empty() && matches!(fault.origin.source, Source::File { .. });
     if faults.iter().any(is_syntax) {
-        // A file that is no TOML: what else seems wrong with it would only mislead.
+        // What else seems wrong with it would only mislead.
         return None;
     }
     let resolved = resolve::resolve(merged, faults);

@@ -3,7 +3,7 @@
 //! [`Config::defaults`] is the only place that holds default values, and [`Config::template`] the only list of keys.
 //! Unknown keys are found by comparing what was written with the template, not by serde, which would stop at the first.
 
-use super::values::{Gate, HumanBytes, HumanDuration, LogFormat, LogLevel, PassName, Secret};
+use super::values::{HumanBytes, HumanDuration, LogFormat, LogLevel, PassName, Secret};
 use crate::passes::recovery::decide::Policy;
 use crate::store::StoreSettings;
 use serde::{Deserialize, Serialize};
@@ -50,7 +50,6 @@ pub struct Defaults {
     pub interval: Option<HumanDuration>,
     pub grace: Option<HumanDuration>,
     pub idle_grace: Option<HumanDuration>,
-    pub gate: Option<Gate>,
     pub publish_neutral_drift: Option<bool>,
 }
 
@@ -122,7 +121,6 @@ pub struct Repository {
     pub interval: Option<HumanDuration>,
     pub grace: Option<HumanDuration>,
     pub idle_grace: Option<HumanDuration>,
-    pub gate: Option<Gate>,
     pub publish_neutral_drift: Option<bool>,
     pub token_file: Option<PathBuf>,
     pub windows: Windows,
@@ -183,7 +181,6 @@ fn repository_defaults() -> Defaults {
         interval: Some(HumanDuration::secs(15)),
         grace: Some(HumanDuration(Policy::GRACE)),
         idle_grace: Some(HumanDuration(Policy::IDLE_GRACE)),
-        gate: Some(Gate::Auto),
         publish_neutral_drift: Some(true),
     }
 }

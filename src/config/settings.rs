@@ -1,6 +1,6 @@
 //! What may be relied on: every value present, within its range, and of a type that cannot hold a wrong one.
 
-use super::values::{Gate, LogFormat, LogLevel, PassName, RepositoryName, Secret};
+use super::values::{LogFormat, LogLevel, PassName, RepositoryName, Secret};
 use crate::runtime::schedule::{Schedule, WindowSchedule};
 use crate::store::{RepoUri, StoreSettings};
 use crate::{Error, Result};
@@ -79,8 +79,6 @@ pub struct RepositorySettings {
     pub grace: Duration,
     /// How long a sidecar whose tables never moved is left to its writer when no window is open.
     pub idle_grace: Duration,
-    /// Whether a roll back may close the gate (native repositories only).
-    pub gate: Gate,
     /// Whether drift that changes no content is published without asking.
     pub publish_neutral_drift: bool,
     /// The token that may wake this repository and no other.

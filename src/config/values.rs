@@ -194,16 +194,6 @@ words! {
 }
 
 words! {
-    /// Whether a roll back may close the gate of a native repository for its writers.
-    Gate {
-        /// Close it for as long as a roll back takes, 30 s at most.
-        Auto = "auto",
-        /// Never; roll backs wait for another window.
-        Never = "never",
-    }
-}
-
-words! {
     /// How log lines look.
     LogFormat {
         /// Text if standard error is a terminal, else JSON.

@@ -31,7 +31,7 @@ use crate::runtime::wake::wake_on_schedule;
 use crate::store::StoreParts;
 use crate::telemetry::http::Server;
 use crate::telemetry::metrics::Metrics;
-use crate::telemetry::tokens::{Scope, Tokens};
+use crate::telemetry::tokens::Tokens;
 use async_trait::async_trait;
 use board::Board;
 use keeper::Keeper;
@@ -88,7 +88,8 @@ impl Daemon {
         let runner = Runner::new(parts.host.clock.clone(), settings.concurrency, keepers.clone());
         let statuses = keepers.0.iter().map(|(name, keeper)| (name.clone(), keeper.status()));
         let board = Arc::new(Board::new(runner.waker(), statuses.collect(), settings.http.max_waiting));
-        let server = Server::bind(settings.http.listen, board.clone(), metrics, tokens(&settings)?).await?;
+        let server =
+            Server::bind(settings.http.listen, board.clone(), metrics, Tokens::read(&settings)?).await?;
         Ok(Self { settings, parts, board, keepers, runner, server })
     }
 
@@ -165,19 +166,6 @@ impl ScheduledWakes {
     async fn stop(self) {
         self.alarms.stop().await;
     }
-}
-
-fn tokens(settings: &Settings) -> Result<Tokens> {
-    let mut tokens = Vec::new();
-    if let Some(token) = &settings.http.token {
-        tokens.push((Scope::All, token.read()?));
-    }
-    for repository in &settings.repositories {
-        if let Some(token) = &repository.token {
-            tokens.push((Scope::Only(repository.name.clone()), token.read()?));
-        }
-    }
-    Ok(Tokens::new(tokens))
 }
 
 /// The work behind the queue's keys.

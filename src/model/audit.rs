@@ -25,6 +25,8 @@ pub enum Verdict {
     DiscardOrphan,
     /// Not understood, or not ours to decide: untouched until a person looks.
     Hold,
+    /// Not judged: the look at it failed, or ended before that. Never decided, recorded or acted on.
+    Unknown,
 }
 
 impl Verdict {
@@ -39,6 +41,7 @@ impl Verdict {
         Self::NothingToDo,
         Self::DiscardOrphan,
         Self::Hold,
+        Self::Unknown,
     ];
 
     /// The stored and printed name.
@@ -53,6 +56,7 @@ impl Verdict {
             Self::NothingToDo => "nothing_to_do",
             Self::DiscardOrphan => "discard_orphan",
             Self::Hold => "hold",
+            Self::Unknown => "unknown",
         }
     }
 
@@ -64,7 +68,7 @@ impl Verdict {
                 Some(RecoveryKind::RolledBack)
             }
             Self::DiscardOrphan => Some(RecoveryKind::OrphanedBranchDiscarded),
-            Self::Finish | Self::Hold => None,
+            Self::Finish | Self::Hold | Self::Unknown => None,
         }
     }
 }
@@ -81,6 +85,9 @@ pub enum RecoveryKind {
 }
 
 impl RecoveryKind {
+    /// Every kind.
+    pub const ALL: &'static [Self] = &[Self::RolledForward, Self::RolledBack, Self::OrphanedBranchDiscarded];
+
     /// The stored name.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -121,7 +128,8 @@ mod tests {
         use RecoveryKind::*;
         let kinds: Vec<_> = Verdict::ALL.iter().map(|verdict| verdict.recovery_kind()).collect();
         let (forward, back) = (Some(RolledForward), Some(RolledBack));
-        let expected = [None, forward, back, back, forward, back, back, Some(OrphanedBranchDiscarded), None];
+        let discarded = Some(OrphanedBranchDiscarded);
+        let expected = [None, forward, back, back, forward, back, back, discarded, None, None];
         assert_eq!(kinds, expected);
         for kind in [RolledForward, RolledBack, OrphanedBranchDiscarded] {
             assert_eq!(serde_json::to_value(kind).unwrap(), kind.as_str());

@@ -115,6 +115,11 @@ impl Branch {
     }
 }
 
+/// For reports, whose readers know the main line by its name: storage has null.
+pub fn spelt<S: serde::Serializer>(branch: &Branch, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(branch)
+}
+
 impl TryFrom<Option<String>> for Branch {
     type Error = BadName;
     fn try_from(name: Option<String>) -> Result<Self, BadName> {

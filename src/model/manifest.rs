@@ -77,6 +77,7 @@ pub struct GraphCommit {
     /// ULID.
     pub id: String,
     /// The graph branch it was made on.
+    #[serde(serialize_with = "super::ids::spelt")]
     pub branch: Branch,
     /// Version of `__manifest` on that branch.
     pub manifest_version: Version,

@@ -1,6 +1,7 @@
 //! What a run says: by repository, pass and scope; and the exit code that sums it up.
 
 use crate::model::audit::Verdict;
+use crate::model::ids::spelt;
 use crate::model::{Branch, TableKey, Version};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -136,6 +137,7 @@ pub struct TableReport {
     /// The table.
     pub key: TableKey,
     /// The Lance branch.
+    #[serde(serialize_with = "spelt")]
     pub branch: Branch,
     /// The version shown before.
     pub from: Version,

@@ -112,7 +112,8 @@ impl Repository {
         }
         if root.prefixes.is_empty() && root.objects.is_empty() {
             return Err(Error::missing(format!(
-                "no repository at {at}: it is empty or does not exist; check the address and the bucket"
+                "no repository at {at}: it is empty or does not exist; check the address (for a daemon: the uri in the configuration) and \
+                 the bucket"
             )));
         }
         Err(Error::refused(format!(

@@ -33,6 +33,6 @@ pub use layers::meter::Requests;
 pub use layout::{ControlObject, SchemaFile, Stem, SystemDataset};
 pub use open::{Store, StoreParts};
 pub use ops::{ETag, Listing, Meta, Object, Removed};
-pub use settings::{Credentials, StoreSettings};
+pub use settings::{AWS_VARIABLES, Credentials, StoreSettings};
 pub(crate) use trouble::{explain_plainly, kind_of};
 pub use uri::{Key, RepoUri, Scheme};

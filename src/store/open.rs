@@ -60,7 +60,7 @@ impl Store {
             None => backend::connect(uri, settings, &parts.host.clock).await?,
         };
         let counts = Arc::new(Counts::default());
-        let patience = Patience { limit: settings.patience, host: parts.host };
+        let patience = Patience::new(settings.patience, parts.host);
 
         let io = match parts.fault {
             Some(fault) => Arc::new(Faulty::new(store, fault)) as Arc<dyn ObjectStore>,
@@ -110,7 +110,7 @@ impl Store {
 
     /// Our error for one of the object store's; `doing` as in "read __recovery/x".
     pub(super) fn explain(&self, doing: &str, error: &object_store::Error) -> Error {
-        trouble::explain(&self.shared.uri, self.shared.patience.limit, doing, error)
+        trouble::explain(&self.shared.uri, self.shared.patience.limit(), doing, error)
     }
 }
 

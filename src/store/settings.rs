@@ -51,20 +51,35 @@ impl Default for StoreSettings {
     }
 }
 
+/// The usual variables that stand for settings: for each setting those that may hold it, the first one wins.
+///
+/// Credentials are not among them: the AWS chain reads its own variables, and renews what expires.
+pub const AWS_VARIABLES: [(&str, &[&str]); 4] = [
+    ("endpoint", &["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"]),
+    ("region", &["AWS_REGION", "AWS_DEFAULT_REGION"]),
+    ("allow_http", &["AWS_ALLOW_HTTP"]),
+    ("force_path_style", &["AWS_S3_FORCE_PATH_STYLE"]),
+];
+
 impl StoreSettings {
-    /// Fills what is not set from `AWS_ENDPOINT_URL_S3` (then `AWS_ENDPOINT_URL`), `AWS_REGION` (then
-    /// `AWS_DEFAULT_REGION`), `AWS_ALLOW_HTTP` and `AWS_S3_FORCE_PATH_STYLE`. `variable` looks one up.
-    ///
-    /// Credentials are not copied: the AWS chain reads its own variables, and renews what expires.
-    pub fn or_environment(mut self, variable: impl Fn(&str) -> Option<String>) -> Self {
-        let given = |name: &str| variable(name).filter(|value| !value.is_empty());
-        self.endpoint =
-            self.endpoint.or_else(|| given("AWS_ENDPOINT_URL_S3")).or_else(|| given("AWS_ENDPOINT_URL"));
-        self.region = self.region.or_else(|| given("AWS_REGION")).or_else(|| given("AWS_DEFAULT_REGION"));
-        self.allow_http = self.allow_http.or_else(|| given("AWS_ALLOW_HTTP").map(|value| truthy(&value)));
-        self.force_path_style =
-            self.force_path_style.or_else(|| given("AWS_S3_FORCE_PATH_STYLE").map(|value| truthy(&value)));
-        self
+    /// Fills what is not set from [`AWS_VARIABLES`]; `variable` looks one up. An empty one counts as not set.
+    pub fn or_environment(self, variable: impl Fn(&str) -> Option<String>) -> Self {
+        let given = |name: &&str| variable(name).filter(|value| !value.is_empty());
+        let [endpoint, region, allow_http, force_path_style] =
+            AWS_VARIABLES.map(|(_, variables)| variables.iter().find_map(given));
+        Self {
+            endpoint: self.endpoint.or(endpoint),
+            region: self.region.or(region),
+            allow_http: self.allow_http.or_else(|| allow_http.as_deref().map(truthy)),
+            force_path_style: self.force_path_style.or_else(|| force_path_style.as_deref().map(truthy)),
+            ..self
+        }
+    }
+
+    /// The endpoint as it may be shown: none if it is unset, or not one that would be used.
+    pub fn shown_endpoint(&self) -> Option<String> {
+        let url = self.checked_endpoint().ok().flatten()?;
+        Some(url.as_str().trim_end_matches('/').to_owned())
     }
 
     /// The endpoint, checked: `http` or `https`, a host, no user name, no query.

@@ -98,7 +98,10 @@ impl Server {
         metrics: Arc<Metrics>,
         tokens: Tokens,
     ) -> Result<Self> {
-        let in_use = |error| Error::new(Kind::Invalid, format!("cannot listen on {listen}")).caused_by(error);
+        let in_use = |error| {
+            let next = "set another address, `http.listen` or --listen, or end what holds this one";
+            Error::new(Kind::Invalid, format!("cannot listen on {listen}; {next}")).caused_by(error)
+        };
         let listener = TcpListener::bind(listen).await.map_err(in_use)?;
         let address = listener.local_addr().map_err(in_use)?;
         Ok(Self { listener, address, router: router(Arc::new(Shared { daemon, metrics, tokens })) })

@@ -24,14 +24,17 @@ async fn a_record_is_listed_shown_put_aside_and_brought_back() {
         assert_eq!(on(&graph, &["sidecars", "show", &name, "--format", "json"]).json(), stored);
     }
 
-    assert_eq!(on(&graph, &["sidecars", "quarantine", &operation]).exit, 0);
+    let moved = on(&graph, &["sidecars", "quarantine", &operation, "--format", "json"]).json();
+    assert_eq!(moved, serde_json::json!({ "name": operation, "state": "quarantined" }));
     let aside = format!("{operation}.json.quarantined");
     let listed = on(&graph, &["sidecars", "list", "--format", "json"]).json();
-    assert_eq!(listed[0]["name"], aside);
+    assert_eq!((&listed[0]["name"], &listed[0]["kind"]), (&aside.into(), &"Load".into()));
+    assert!(listed[0]["tables"].as_u64() > Some(0), "{listed}");
     assert!(listed[0]["problem"].as_str().unwrap().contains("put aside"));
     assert_eq!(on(&graph, &["sidecars", "show", &operation, "--format", "json"]).json(), stored);
 
-    assert_eq!(on(&graph, &["sidecars", "restore", &operation]).exit, 0);
+    let moved = on(&graph, &["sidecars", "restore", &operation, "--format", "json"]).json();
+    assert_eq!(moved["state"], "counts");
     assert_eq!(record(&graph, &operation).await, stored);
     assert_eq!(on(&graph, &["once", "--grace", "0s"]).exit, 0);
 }
@@ -45,7 +48,8 @@ async fn a_record_that_nobody_can_read_can_be_looked_at_and_put_aside() {
     assert!(held.out.contains(&operation), "{}", held.out);
     assert_eq!(on(&graph, &["sidecars", "show", &operation]).out, "{\n");
     let refused = on(&graph, &["sidecars", "show", &operation, "--format", "json"]);
-    assert_eq!((refused.exit, refused.out.as_str()), (1, ""));
+    assert_eq!(refused.exit, 1);
+    assert!(refused.json()["error"].as_str().unwrap().contains("not JSON"), "{}", refused.out);
     assert!(refused.err.contains("not JSON"), "{}", refused.err);
     assert_eq!(on(&graph, &["sidecars", "quarantine", &operation]).exit, 0);
     let nothing = on(&graph, &["sidecars", "show", "01ARZ3NDEKTSV4RRFFQ69G5FAV"]);
@@ -70,10 +74,17 @@ async fn drift_is_settled_as_a_person_chooses_and_only_on_yes() {
         let asked = on(&graph, &words);
         assert_eq!(asked.exit, 11, "{asked:?}");
         assert!(asked.out.starts_with("would ") && asked.out.contains("--yes"), "{}", asked.out);
+        let json = on(&graph, &[&words[..], &["--format", "json"]].concat()).json();
+        assert_eq!((&json["repairs"][0]["outcome"], &json["exit"]), (&"proposed".into(), &11.into()));
+        let misspelt =
+            on(&graph, &["repair", "drift", "--exclusive", "--table", "node:person", "--to", to, "--yes"]);
+        assert_eq!(misspelt.exit, 1, "{misspelt:?}");
+        assert!(misspelt.err.contains("did you mean node:Person?"), "{}", misspelt.err);
         assert!(graph.picture().await == before, "without --yes nothing is done");
 
-        let done = on(&graph, &[&words[..], &["--yes"]].concat());
+        let done = on(&graph, &[&words[..], &["--yes", "--format", "json"]].concat());
         assert_eq!(done.exit, 0, "{done:?}");
+        assert_eq!(done.json()["repairs"][0]["outcome"], "done");
         assert_eq!(graph.rows(MAIN, PERSON).await.iter().any(|row| row.contains("foreign")), kept);
         assert_eq!(on(&graph, &words).out, "nothing to repair\n");
         assert_eq!(on(&graph, &["plan"]).exit, 0);
@@ -133,4 +144,6 @@ fn the_demo_mends_two_real_wrecks() {
     for word in ["roll_forward", "roll_back", "plan", "status"] {
         assert!(ran.out.contains(word), "the demo does not show {word}: {}", ran.out);
     }
+    // What is unpacked is as young as the demo: the grace of a crash record has just begun.
+    assert!(ran.out.contains("waits 4m") || ran.out.contains("waits 5m"), "{}", ran.out);
 }

@@ -2,6 +2,7 @@
 
 use crate::support::graph::Graph;
 use serde_json::Value;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_outrigger");
@@ -16,7 +17,23 @@ pub struct Ran {
 
 /// Runs it, with nothing of the tests' environment that it reads.
 pub fn outrigger(words: &[&str]) -> Ran {
-    let output = command(words).output().unwrap();
+    ran(&mut command(words))
+}
+
+/// The same with variables.
+pub fn with_variables(variables: &[(&str, &str)], words: &[&str]) -> Ran {
+    ran(command(words).envs(variables.iter().copied()))
+}
+
+/// What a person gets who pastes a line into a shell.
+pub fn typed(line: &str, variables: &[(&str, &str)]) -> Ran {
+    let folder = Path::new(BINARY).parent().unwrap().to_str().unwrap();
+    let path = format!("{folder}:/usr/bin:/bin");
+    ran(Command::new("sh").args(["-c", line]).env_clear().env("PATH", path).envs(variables.iter().copied()))
+}
+
+fn ran(command: &mut Command) -> Ran {
+    let output = command.output().unwrap();
     Ran {
         exit: output.status.code().expect("an exit code"),
         out: String::from_utf8(output.stdout).unwrap(),
@@ -38,18 +55,27 @@ pub fn unread(words: &[&str]) -> Ran {
 
 fn command(words: &[&str]) -> Command {
     let mut command = Command::new(BINARY);
-    command.args(words).env_remove("OUTRIGGER_REPO");
+    command.args(words).env_remove("OUTRIGGER_REPO").env_remove("OUTRIGGER_CONFIG");
     command
 }
 
 /// Runs it on a graph: `words` and `--repo`.
 pub fn on(graph: &Graph, words: &[&str]) -> Ran {
-    let root = graph.place.dir().join("graph");
-    let root = root.to_str().unwrap();
-    outrigger(&[words, &["--repo", root]].concat())
+    outrigger(&[words, &["--repo", &root_of(graph)]].concat())
+}
+
+/// Where a graph on disk lies.
+pub fn root_of(graph: &Graph) -> String {
+    graph.place.dir().join("graph").to_str().unwrap().to_owned()
 }
 
 impl Ran {
+    /// The commands that its output tells a person to type.
+    pub fn hints(&self) -> Vec<String> {
+        let told = self.out.split('`').skip(1).step_by(2);
+        told.filter(|hint| hint.starts_with("outrigger ")).map(str::to_owned).collect()
+    }
+
     /// Its output as JSON.
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {self:?}"))

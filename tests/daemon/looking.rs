@@ -203,7 +203,7 @@ async fn a_panic_stays_in_its_scope() {
     daemon.clock.advance(Duration::from_secs(5));
     let next = daemon.look_because(Reason::Start).await;
     assert_eq!(daemon.of(&operation), Some((Verdict::RollForward, Outcome::Done)));
-    assert_eq!(daemon.of(&broken), Some((Verdict::Hold, Outcome::Failed)));
+    assert_eq!(daemon.of(&broken), Some((Verdict::Unknown, Outcome::Failed)));
     assert_eq!(daemon.metric("outrigger_panics_total"), 1.0);
     assert!(next <= Duration::from_secs(1), "it is tried again after a backoff: {next:?}");
 }

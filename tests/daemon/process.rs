@@ -31,12 +31,17 @@ impl Running {
     fn start(dir: &Path, config: &str) -> Self {
         let file = dir.join("outrigger.toml");
         std::fs::write(&file, config).unwrap();
+        Self::start_with(&[("OUTRIGGER_CONFIG", file.to_str().unwrap()), ("OUTRIGGER__HTTP__TOKEN", TOKEN)])
+    }
+
+    /// The same from the environment alone.
+    fn start_with(variables: &[(&str, &str)]) -> Self {
         let mut child = Command::new(BINARY)
-            .args(["run", "--listen", "127.0.0.1:0", "--config"])
-            .arg(&file)
-            .env("OUTRIGGER__HTTP__TOKEN", TOKEN)
+            .arg("run")
+            .env("OUTRIGGER__HTTP__LISTEN", "127.0.0.1:0")
             .env("AWS_ACCESS_KEY_ID", "test")
             .env("AWS_SECRET_ACCESS_KEY", "test")
+            .envs(variables.iter().copied())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
@@ -77,11 +82,20 @@ impl Running {
         }
     }
 
-    /// SIGTERM; how long it took and how it ended.
-    fn terminate(mut self) -> (Duration, Option<i32>) {
-        let began = Instant::now();
+    fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        assert!(Command::new("kill").args([&format!("-{name}"), &pid]).status().unwrap().success());
+    }
+
+    /// SIGTERM; how long it took and how it ended.
+    fn terminate(self) -> (Duration, Option<i32>) {
+        self.signal("TERM");
+        self.ends()
+    }
+
+    /// How long it takes until it ends, and how it does.
+    fn ends(mut self) -> (Duration, Option<i32>) {
+        let began = Instant::now();
         while began.elapsed() < Duration::from_secs(15) {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return (began.elapsed(), status.code());
@@ -94,6 +108,11 @@ impl Running {
 
 fn outrigger(args: &[&str]) -> Output {
     Command::new(BINARY).args(args).output().unwrap()
+}
+
+/// What it said on standard error, and how it ended.
+fn told(output: &Output) -> (Option<i32>, String) {
+    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
 fn repository(name: &str, root: &Path, more: &str) -> String {
@@ -113,7 +132,7 @@ async fn it_serves_recovers_answers_and_stops() {
     let status: Value = serde_json::from_str(&daemon.get("/status").unwrap()).unwrap();
     assert_eq!(status["repositories"]["orders"]["dialect"], "graph-v4");
     let missing = status["repositories"]["missing"]["error"].as_str().unwrap();
-    assert!(missing.contains("no repository"), "{missing}");
+    assert!(missing.contains("no repository") && missing.contains("uri in the configuration"), "{missing}");
     assert!(!missing.contains(dir.path().to_str().unwrap()), "an address is shown: {missing}");
     assert!(daemon.get("/metrics").unwrap().contains("outrigger_lease_held{repository=\"orders\"} 0"));
 
@@ -140,22 +159,106 @@ async fn it_serves_recovers_answers_and_stops() {
     assert_eq!(released, ["lease.00000000000000000002"], "the lease is given up");
 }
 
-/// A server that takes connections and never answers.
-#[test]
-fn it_stops_within_ten_seconds_though_a_store_hangs() {
-    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+/// A container without a file, and S3 by the usual variables: nothing of it is asked of Amazon.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_s3_the_environment_is_all_it_needs() {
+    let graph = Graph::on_s3(Dialect::GraphV4).await;
+    let operation = wrecks::complete(&graph).await;
+    let daemon = Running::start_with(&[
+        ("AWS_ENDPOINT_URL", &crate::support::ministack::server().endpoint()),
+        ("AWS_REGION", "us-east-1"),
+        ("AWS_ALLOW_HTTP", "true"),
+        ("AWS_S3_FORCE_PATH_STYLE", "true"),
+        ("OUTRIGGER__REPOSITORIES__ORDERS__URI", graph.place.uri().as_str()),
+        ("OUTRIGGER__REPOSITORIES__ORDERS__GRACE", "0s"),
+    ]);
+    let sidecar = Graph::sidecar_key(&operation);
+    let end = Instant::now() + Duration::from_secs(30);
+    while graph.place.get(&sidecar).await.unwrap().is_some() {
+        assert!(Instant::now() < end, "it did not recover: {:?}", daemon.get("/status"));
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let listen = ("OUTRIGGER__HTTP__LISTEN", daemon.address.as_str());
+    let health = Command::new(BINARY).arg("health").envs([listen]).output().unwrap();
+    assert_eq!(told(&health), (Some(0), String::new()), "it asks where the environment says");
+    assert_eq!(daemon.terminate().1, Some(0));
+}
+
+/// A daemon whose one store takes connections and never answers; it is alive.
+fn with_a_silent_store(dir: &Path, silent: &TcpListener) -> Running {
     let address = silent.local_addr().unwrap();
-    let dir = tempfile::tempdir().unwrap();
     let config = format!(
         "[store]\nendpoint = \"http://{address}\"\nregion = \"us-east-1\"\nrequest_timeout = \"10m\"\n[[repositories]]\nname = \"far\"\nuri = \"s3://bucket/graph\"\n"
     );
-    let daemon = Running::start(dir.path(), &config);
+    let daemon = Running::start(dir, &config);
     daemon.until("alive", |daemon| daemon.health().status.success());
+    daemon
+}
+
+#[test]
+fn it_stops_within_ten_seconds_though_a_store_hangs() {
+    let dir = tempfile::tempdir().unwrap();
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let daemon = with_a_silent_store(dir.path(), &silent);
     assert!(daemon.get("/readyz").is_none(), "its one repository was not looked at yet");
     let _request = silent.accept().unwrap();
     let (took, code) = daemon.terminate();
     assert_eq!(code, Some(0));
     assert!(took < Duration::from_secs(10), "{took:?}");
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let daemon = with_a_silent_store(dir.path(), &silent);
+    std::thread::sleep(Duration::from_secs(1));
+    daemon.signal("TERM");
+    std::thread::sleep(Duration::from_millis(500));
+    daemon.signal("INT");
+    let (took, code) = daemon.ends();
+    assert_eq!(code, Some(1));
+    assert!(took < Duration::from_secs(2), "{took:?}");
+}
+
+#[test]
+fn ctrl_c_stops_it_in_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let daemon = Running::start(dir.path(), &repository("missing", &dir.path().join("nothing"), ""));
+    daemon.until("ready", |daemon| daemon.get("/readyz").is_some());
+    daemon.signal("INT");
+    let (took, code) = daemon.ends();
+    assert_eq!(code, Some(0));
+    assert!(took < Duration::from_secs(3), "{took:?}");
+}
+
+#[test]
+fn a_busy_port_and_a_weak_token_are_told_with_the_next_step() {
+    let dir = tempfile::tempdir().unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let file = dir.path().join("outrigger.toml");
+    let file = file.to_str().unwrap();
+    std::fs::write(file, repository("orders", dir.path(), "")).unwrap();
+    let (exit, err) = told(&outrigger(&["run", "--config", file, "--listen", &address]));
+    assert_eq!(exit, Some(78), "{err}");
+    assert!(err.contains(&address) && err.contains("http.listen"), "{err}");
+
+    let token = dir.path().join("token");
+    std::fs::write(&token, "short").unwrap();
+    std::fs::write(file, repository("orders", dir.path(), &format!("token_file = {token:?}"))).unwrap();
+    for command in ["run", "check-config"] {
+        let (exit, err) = told(&outrigger(&[command, "--config", file]));
+        assert_eq!(exit, Some(78), "{command}: {err}");
+        assert!(err.contains("at least 16 characters"), "{command}: {err}");
+    }
+}
+
+#[test]
+fn without_any_configuration_it_says_how_to_give_one() {
+    let (exit, err) = told(&outrigger(&["run"]));
+    assert_eq!(exit, Some(78), "{err}");
+    assert!(err.contains("--config") && err.contains("OUTRIGGER__REPOSITORIES__"), "{err}");
 }
 
 #[test]

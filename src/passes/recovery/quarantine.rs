@@ -7,6 +7,7 @@ use super::act::Handles;
 use crate::error::{Error, Result};
 use crate::model::fence::{FENCE_FORMAT, FenceRecord};
 use crate::model::{Branch, OperationId};
+use crate::passes::hint;
 use crate::repo::Repository;
 use crate::store::{ControlObject, Key, Written};
 use bytes::Bytes;
@@ -39,8 +40,9 @@ pub async fn quarantine(repo: &Repository, stem: &str, reason: &str, handles: &d
     match store.create(&aside.key(), found.bytes.clone()).await? {
         Written::Committed { .. } => {}
         Written::Conflict => {
+            let look = hint::command(&["sidecars", "show", aside.key().file_name()]);
             let taken = format!(
-                "{} holds another record; both are left alone: look at it with `outrigger sidecars show`, move it elsewhere, and run this again",
+                "{} holds another record; both are left alone: {look} prints it; move it elsewhere, and run this again",
                 aside.key()
             );
             return Err(Error::moved(taken));

@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::model::audit::Verdict;
 use crate::model::sidecar::WriterKind;
 use crate::model::{Branch, Permit, TableKey, Version};
+use crate::passes::hint;
 use crate::repo::Repository;
 use crate::repo::branches::BranchRef;
 use crate::repo::refs::Lineage;
@@ -40,23 +41,42 @@ enum Work {
 
 /// Tables ahead of their pins: all of them, or one. Those that a crash record names are left to recovery, unless it holds the
 /// record.
+///
+/// # Errors
+/// [`crate::Kind::Missing`] if all that was found is beyond repair: what the graph shows is gone, or cannot be read;
+/// [`crate::Kind::Refused`] while a schema change holds the write lock.
 pub async fn drift(repo: &Repository, only: Option<&TableKey>, choice: Choice) -> Result<Vec<Proposal>> {
     let found = find(repo).await?;
     let snapshots = repo.snapshots(found.public_branches()).await?.read;
     let memory = Grace::default();
     let quiet = Quiet { memory: &memory, grace: Duration::ZERO, uptime: Duration::ZERO };
     let settling = not_held(repo, &found, &quiet).await?;
-    let mut proposals = Vec::new();
+    let is_meant = |table: &TableKey| only.is_none_or(|only| table == only);
+    let (mut proposals, mut lost) = (Vec::new(), Vec::new());
     for drifted in find_drift(repo, &found, &settling, &snapshots, &quiet).await? {
-        let Drifted::Seen(drift) = drifted else { continue };
-        if drift.locked && drift.at.branch.is_main() {
-            return Err(Error::refused(
-                "a schema change holds the graph's write lock, and publishing would break it if it is alive: `outrigger repair lock --exclusive` first",
-            ));
+        match drifted {
+            Drifted::Seen(Drift { at, lineage, .. }) if lineage.head < lineage.pin => {
+                lost.push((
+                    at,
+                    format!("the graph shows version {}, the newest is {}", lineage.pin, lineage.head),
+                ));
+            }
+            Drifted::Seen(drift) if drift.locked && drift.at.branch.is_main() => {
+                return Err(Error::refused(format!(
+                    "a schema change holds the graph's write lock, and publishing would break it if it is alive: {} first",
+                    hint::command(&["repair", "lock", "--exclusive"])
+                )));
+            }
+            Drifted::Seen(drift) if is_meant(&drift.at.table) => proposals.push(propose(drift, choice)),
+            Drifted::Seen(_) => {}
+            Drifted::Unreadable(at, why) => lost.push((at, why)),
         }
-        if only.is_none_or(|only| drift.at.table == *only) {
-            proposals.push(propose(drift, choice));
-        }
+    }
+    lost.retain(|(at, _)| is_meant(&at.table));
+    if proposals.is_empty() && !lost.is_empty() {
+        let each: Vec<_> =
+            lost.iter().map(|(at, why)| format!("{} on {}: {why}", at.table, at.branch)).collect();
+        return Err(Error::missing(format!("these are beyond a choice of versions: {}", each.join("; "))));
     }
     Ok(proposals)
 }

@@ -1,4 +1,5 @@
-//! What no sidecar explains: half-created branches, drift, staged contract files, a lock without an owner.
+//! What no sidecar explains: half-created branches, drift, shown versions that are gone, staged contract files, a lock without
+//! an owner.
 
 use super::act::{Acted, Turn, act};
 use super::decide::drift::decide_drift;
@@ -15,7 +16,7 @@ use crate::repo::snapshot::MANIFEST;
 use crate::repo::{Repository, Snapshot};
 use std::sync::Arc;
 
-/// The part of the pass that is about what no claim explains: one request for each table of each branch.
+/// The part of the pass that is about what no claim explains: two requests for each table of each branch.
 pub(super) async fn sweep(repo: &Repository, run: &Run) -> Result<Vec<ScopeReport>> {
     let found = find_all(repo).await?;
     repo.retain(|branch| found.branches.contains_key(branch));

@@ -6,6 +6,7 @@ use super::observe::Unjudged;
 use crate::error::Error;
 use crate::model::audit::Verdict;
 use crate::model::{Branch, Version};
+use crate::passes::hint;
 use crate::passes::report::{Outcome, ScopeReport, TableReport, Wait, WaitReason};
 use std::time::Duration;
 
@@ -83,36 +84,34 @@ fn waits_for(wait: &Wait) -> String {
 
 /// A scope that is left for a person.
 pub(super) fn held(scope: String, reason: String) -> ScopeReport {
-    plain(scope, Outcome::Held, reason)
+    ScopeReport { verdict: Verdict::Hold, ..unjudged_yet(scope, Outcome::Held, reason) }
 }
 
-/// A scope that ended by an error.
+/// A scope that ended by an error before it could be judged.
 pub(super) fn failed(scope: String, error: &Error) -> ScopeReport {
-    plain(scope, Outcome::Failed, error.chain())
+    unjudged_yet(scope, Outcome::Failed, error.chain())
 }
 
 /// A scope that failed before and is left alone for a while.
 pub(super) fn resting(scope: String, left: Duration) -> ScopeReport {
     let reason = "the last attempt failed; it is made again soon".to_owned();
     let waits = Some(Wait { reason: WaitReason::Look, left: Some(left) });
-    ScopeReport { waits, ..plain(scope, Outcome::Waits, reason) }
+    ScopeReport { waits, ..unjudged_yet(scope, Outcome::Waits, reason) }
 }
 
 /// A scope under which something moves whenever it is looked at.
 pub(super) fn keeps_moving(scope: String, moved: Option<String>) -> ScopeReport {
     let moved = moved.unwrap_or_else(|| "its tables keep moving".into());
     let waits = Some(Wait { reason: WaitReason::Look, left: None });
-    ScopeReport { waits, ..plain(scope, Outcome::Waits, format!("{moved}; the next run looks again")) }
+    ScopeReport { waits, ..unjudged_yet(scope, Outcome::Waits, format!("{moved}; the next run looks again")) }
 }
 
 /// A sidecar that cannot be judged.
 pub(super) fn unjudged(unjudged: &Unjudged) -> ScopeReport {
     let advice = match unjudged.blocks_writers {
         true => {
-            let name = unjudged.key.file_name();
-            format!(
-                "; it blocks every engine writer: look at it, then `outrigger sidecars quarantine {name}`"
-            )
+            let aside = hint::command(&["sidecars", "quarantine", unjudged.key.file_name()]);
+            format!("; it blocks every engine writer: look at it, then {aside}")
         }
         false => String::new(),
     };
@@ -128,13 +127,14 @@ pub(super) fn half_created(branch: &Branch) -> ScopeReport {
 /// A fork that is shown and has lost its record.
 pub(super) fn without_record(at: &TableRef, pin: Version) -> ScopeReport {
     let TableRef { table, branch } = at;
+    let anew = hint::command(&["repair", "missing-ref", "--exclusive", "--table", table.as_str()]);
     let reason = format!(
         "the graph shows version {pin} of this fork, and its record is lost: a cleanup of the line that it was forked from \
-         may remove its files; `outrigger repair missing-ref --exclusive --table {table}` writes it anew"
+         may remove its files; {anew} writes it anew"
     );
     held(format!("record of {table} on {branch}"), reason)
 }
 
-fn plain(scope: String, outcome: Outcome, reason: String) -> ScopeReport {
-    ScopeReport { scope, verdict: Verdict::Hold, outcome, reason, waits: None, tables: Vec::new() }
+fn unjudged_yet(scope: String, outcome: Outcome, reason: String) -> ScopeReport {
+    ScopeReport { scope, verdict: Verdict::Unknown, outcome, reason, waits: None, tables: Vec::new() }
 }

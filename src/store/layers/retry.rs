@@ -21,7 +21,7 @@ use object_store::{
 use std::fmt;
 use std::future::Future;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 const FIRST_DELAY: Duration = Duration::from_millis(100);
@@ -31,16 +31,48 @@ const PATIENCE_UNREACHABLE: Duration = Duration::from_secs(3);
 /// Names deleted by one request.
 const BATCH: usize = 1000;
 
-/// How long to insist, and how to wait.
+/// How long to insist, and how to wait. Clones share what they know of the store.
 #[derive(Debug, Clone)]
 pub struct Patience {
     /// From the first failure on.
-    pub limit: Duration,
+    limit: Duration,
     /// Where waiting and chance come from.
-    pub host: Host,
+    host: Host,
+    unreached: Arc<Mutex<Option<Unreached>>>,
+}
+
+/// Since when nobody listens, and when that was last found. Lance repeats our calls: each of them would wait anew.
+#[derive(Debug, Clone, Copy)]
+struct Unreached {
+    since: Monotonic,
+    last: Monotonic,
 }
 
 impl Patience {
+    /// Insists for so long, from the first failure on.
+    pub fn new(limit: Duration, host: Host) -> Self {
+        Self { limit, host, unreached: Arc::default() }
+    }
+
+    /// How long it insists.
+    pub(in crate::store) fn limit(&self) -> Duration {
+        self.limit
+    }
+
+    /// The store answered.
+    fn reached(&self) {
+        *self.unreached.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Since when nobody listens, this time included. Whoever asks again only after a while begins anew.
+    fn unreached(&self, now: Monotonic) -> Monotonic {
+        let mut known = self.unreached.lock().unwrap_or_else(PoisonError::into_inner);
+        let goes_on = known.filter(|known| now.since(known.last) <= PATIENCE_UNREACHABLE);
+        let since = goes_on.map_or(now, |known| known.since);
+        *known = Some(Unreached { since, last: now });
+        since
+    }
+
     /// Begins one call that may take several attempts.
     pub(in crate::store) fn begin(&self) -> Insisting {
         Insisting { patience: self.clone(), since: None, failures: 0 }
@@ -55,7 +87,10 @@ impl Patience {
         loop {
             match call().await {
                 Err(error) => insisting.pause(error).await?,
-                done => return done,
+                done => {
+                    self.reached();
+                    return done;
+                }
             }
         }
     }
@@ -83,13 +118,15 @@ impl Insisting {
 
     /// Waits before the next attempt; false if patience ends before it.
     pub(in crate::store) async fn wait(&mut self, trouble: Trouble) -> bool {
-        let limit = match trouble {
-            Trouble::Unreachable => self.patience.limit.min(PATIENCE_UNREACHABLE),
-            _ => self.patience.limit,
-        };
         self.failures += 1;
         let now = self.patience.host.clock.monotonic();
         let since = *self.since.get_or_insert(now);
+        let (since, limit) = match trouble {
+            Trouble::Unreachable => {
+                (self.patience.unreached(now), self.patience.limit.min(PATIENCE_UNREACHABLE))
+            }
+            _ => (since, self.patience.limit),
+        };
         let delay = self.patience.delay(self.failures);
         if now.since(since) + delay > limit {
             return false;
@@ -147,6 +184,7 @@ impl Retrying {
                         None => return Ok(None),
                         Some(Ok(entry)) => {
                             let entry: ObjectMeta = entry;
+                            store.patience.reached();
                             last = Some(entry.location.clone());
                             return Ok(Some((entry, (entries, last, store.patience.begin()))));
                         }

@@ -86,7 +86,7 @@ pub async fn act(
     };
     let act = Act { repo, seen, decision, handles, intents, operation };
     match decision.verdict {
-        Verdict::Hold => Err(Error::internal("a held operation was to be acted on")),
+        Verdict::Hold | Verdict::Unknown => Err(Error::internal("a held operation was to be acted on")),
         Verdict::Finish => act.finish(&decision.branch, &BTreeMap::new()).await,
         _ if decision.operations.is_empty() && decision.tables.is_empty() => act.conclude_schema().await,
         _ => act.settle().await,

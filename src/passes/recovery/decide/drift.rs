@@ -11,9 +11,11 @@ use super::ownership::{fits, is_named};
 use super::standing::after_restore;
 use super::timing::{drift_timing, window_timing};
 use super::{Decision, Policy, TablePlan, TableWork};
+use crate::model::TableKey;
 use crate::model::audit::Verdict;
 use crate::model::history::describe;
 use crate::model::sidecar::{Sidecar, WriterKind};
+use crate::passes::hint;
 use crate::passes::recovery::observation::{Lineage, TableRef};
 use std::time::Duration;
 
@@ -38,10 +40,7 @@ pub fn decide_drift(drift: &Drift, policy: &Policy) -> Decision {
     let is_asked =
         matches!(verdict, Verdict::AlreadyUndone | Verdict::RollForward) && !policy.publish_neutral_drift;
     if is_asked {
-        let table = &drift.at.table;
-        reason = format!(
-            "{reason}; the policy asks before it is shown: `outrigger repair drift --exclusive --table {table} --to head`"
-        );
+        reason = format!("{reason}; the policy asks before it is shown: {}", repair(&drift.at.table, "head"));
     }
     let timing = match verdict {
         // A writer that is at work looks the same until it has published: whoever asks a person too early asks in vain.
@@ -144,13 +143,18 @@ fn judge(drift: &Drift) -> (Verdict, Option<TableWork>, String) {
                 (Verdict::RollBack, Some(restore), reason)
             }
             None => {
-                let advice = format!(
-                    "while no writer is active, `outrigger repair drift --exclusive --table {table} --to pin|head` settles it"
+                let (hide, show) = (repair(table, "pin"), repair(table, "head"));
+                let reason = format!(
+                    "commits that nothing explains: {found}; while no writer is active, {hide} hides them, {show} shows them"
                 );
-                (Verdict::Hold, None, format!("commits that nothing explains: {found}; {advice}"))
+                (Verdict::Hold, None, reason)
             }
         },
     }
+}
+
+fn repair(table: &TableKey, to: &str) -> String {
+    hint::command(&["repair", "drift", "--exclusive", "--table", table.as_str(), "--to", to])
 }
 
 /// Whether all of the tail's data may be the work of one ended operation: its kind, staged on what it had read or earlier, and

@@ -107,7 +107,7 @@ pub fn timed(component: &Component, claims: &[usize], judgement: Judgement, poli
 fn when(judgement: &Judgement, quiet: Option<Duration>, schema_change: bool, policy: &Policy) -> Timing {
     let after = |grace: Duration| after(quiet, grace);
     match judgement.verdict {
-        Verdict::Hold => Timing::Person,
+        Verdict::Hold | Verdict::Unknown => Timing::Person,
         Verdict::Finish if judgement.schema.as_ref().is_some_and(SchemaWork::is_unguarded) => {
             in_window(Timing::Now, policy, Window::covers_unguarded_acts, Timing::ManualWindow)
         }

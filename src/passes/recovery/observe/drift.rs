@@ -1,4 +1,4 @@
-//! Tables ahead of their pins that no sidecar explains: every lineage that some branch shows, one request each.
+//! Tables that are not at their pins, and no sidecar says why: every lineage that some branch shows, two requests each.
 
 use super::super::decide::drift::Drift;
 use super::super::observation::{TableRef, TableSeen};
@@ -42,14 +42,18 @@ pub async fn find_drift(
         }
     }
     let probes = futures::stream::iter(lineages).map(|(at, pin, snapshot)| {
-        async move { Ok::<_, Error>(has_moved(repo, &at, pin).await?.then_some((at, snapshot))) }.boxed()
+        async move { Ok::<_, Error>(probe(repo, &at, pin).await?.map(|probed| (at, pin, snapshot, probed))) }.boxed()
     });
-    let moved: Vec<_> = probes.buffered(CONCURRENCY).try_collect().await?;
-    let moved: Vec<_> = moved.into_iter().flatten().collect();
-    let ended = if moved.is_empty() { Vec::new() } else { ended_writers(repo, found).await? };
+    let probed: Vec<_> = probes.buffered(CONCURRENCY).try_collect().await?;
+    let probed: Vec<_> = probed.into_iter().flatten().collect();
+    let ended = if probed.is_empty() { Vec::new() } else { ended_writers(repo, found).await? };
+    let look = Look { repo, quiet, ended, locked: found.is_locked() };
     let mut drifted = Vec::new();
-    for (at, snapshot) in moved {
-        drifted.push(observe(repo, &snapshot, at, quiet, &ended, found.is_locked()).await?);
+    for (at, pin, snapshot, probed) in probed {
+        match probed {
+            Probed::Moved => drifted.push(look.observe(&snapshot, at).await?),
+            Probed::Gone => drifted.extend(look.observe_gone(at, pin).await?),
+        }
     }
     Ok(drifted)
 }
@@ -79,30 +83,76 @@ fn named(intent: &Intent) -> impl Iterator<Item = TableRef> {
     intent.sidecar.tables().map(|(table, branch)| TableRef { table: table.clone(), branch: branch.clone() })
 }
 
-/// Whether the version after the pin exists: one request, whatever the length of the history.
-async fn has_moved(repo: &Repository, at: &TableRef, pin: Version) -> Result<bool> {
-    let Ok(dataset) = dataset_path(&at.table) else { return Ok(true) };
-    let name =
-        format!("{}/_versions/{:020}.manifest", branch_path(&dataset, &at.branch), u64::MAX - pin.next().0);
-    let key = Key::parse(&name).map_err(|bad| Error::internal(bad.to_string()))?;
-    Ok(repo.store().head(&key).await?.is_some())
+/// What is not as the pin says.
+enum Probed {
+    /// There is a version after the pin.
+    Moved,
+    /// There is none, and the shown version itself is not there.
+    Gone,
 }
 
-async fn observe(
-    repo: &Repository,
-    snapshot: &Snapshot,
-    at: TableRef,
-    quiet: &Quiet<'_>,
-    ended: &[Sidecar],
+/// Looks for the version after the pin and for the pin: two requests at once, whatever the length of the history. A list
+/// would tell both, but S3 asks twelve times the price of a read for it.
+async fn probe(repo: &Repository, at: &TableRef, pin: Version) -> Result<Option<Probed>> {
+    let Ok(dataset) = dataset_path(&at.table) else { return Ok(Some(Probed::Moved)) };
+    let versions = branch_path(&dataset, &at.branch) + "/_versions";
+    let exists = async |version: Version| {
+        let name = format!("{versions}/{:020}.manifest", u64::MAX - version.0);
+        let key = Key::parse(&name).map_err(|bad| Error::internal(bad.to_string()))?;
+        Ok::<_, Error>(repo.store().head(&key).await?.is_some())
+    };
+    let (is_there, has_next) = futures::try_join!(exists(pin), exists(pin.next()))?;
+    Ok(match (is_there, has_next) {
+        (_, true) => Some(Probed::Moved),
+        (false, false) => Some(Probed::Gone),
+        (true, false) => None,
+    })
+}
+
+/// One look at tables that are not as their pins say.
+struct Look<'a> {
+    repo: &'a Repository,
+    quiet: &'a Quiet<'a>,
+    /// Operations that were ended while their writers might still be alive.
+    ended: Vec<Sidecar>,
+    /// The graph's write lock is held.
     locked: bool,
-) -> Result<Drifted> {
-    match table::lineage(repo, snapshot, &at, Version(u64::MAX)).await?.0 {
-        TableSeen::Unreadable(why) | TableSeen::Missing { what: why, .. } => Ok(Drifted::Unreadable(at, why)),
-        TableSeen::Present(lineage) => {
-            let quiet_for = quiet.of_tail(repo, &at, &lineage).await?;
-            let of_this = |sidecar: &&Sidecar| sidecar.pins.iter().any(|pin| pin.table == at.table);
-            let ended = ended.iter().filter(of_this).cloned().collect();
-            Ok(Drifted::Seen(Drift { at, lineage, ended, quiet_for, locked }))
+}
+
+impl Look<'_> {
+    /// A table whose shown version was not found. Said only if the graph still shows it: whoever publishes may remove what
+    /// was shown before.
+    async fn observe_gone(&self, at: TableRef, pin: Version) -> Result<Option<Drifted>> {
+        let Some(snapshot) = self.repo.snapshot(&at.branch).await? else { return Ok(None) };
+        let shown = snapshot.state.entry(&at.table).filter(|entry| entry.branch == at.branch);
+        if shown.is_none_or(|entry| entry.version != pin) {
+            return Ok(None);
+        }
+        Ok(match self.observe(&snapshot, at).await? {
+            Drifted::Unreadable(at, why) => {
+                let why = format!(
+                    "the graph shows version {pin} of {}, and it is gone: {why}; restore its files from a backup",
+                    at.table
+                );
+                Some(Drifted::Unreadable(at, why))
+            }
+            // It was there all the time, under a name of Lance's older scheme.
+            Drifted::Seen(drift) if drift.lineage.head == pin => None,
+            seen => Some(seen),
+        })
+    }
+
+    async fn observe(&self, snapshot: &Snapshot, at: TableRef) -> Result<Drifted> {
+        match table::lineage(self.repo, snapshot, &at, Version(u64::MAX)).await?.0 {
+            TableSeen::Unreadable(why) | TableSeen::Missing { what: why, .. } => {
+                Ok(Drifted::Unreadable(at, why))
+            }
+            TableSeen::Present(lineage) => {
+                let quiet_for = self.quiet.of_tail(self.repo, &at, &lineage).await?;
+                let of_this = |sidecar: &&Sidecar| sidecar.pins.iter().any(|pin| pin.table == at.table);
+                let ended = self.ended.iter().filter(of_this).cloned().collect();
+                Ok(Drifted::Seen(Drift { at, lineage, ended, quiet_for, locked: self.locked }))
+            }
         }
     }
 }

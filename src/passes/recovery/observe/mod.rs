@@ -17,6 +17,7 @@ use crate::error::{Error, Kind, Result};
 use crate::model::fence::{FenceRecord, MAX_FENCE_BYTES};
 use crate::model::sidecar::{MAX_SIDECAR_BYTES, Sidecar, Unreadable};
 use crate::model::{Branch, OperationId, StoreTime, Version};
+use crate::passes::hint;
 use crate::repo::branches::{self, BranchRef, SCHEMA_LOCK};
 use crate::repo::tables::Table;
 use crate::repo::{Dialect, Repository, Snapshot};
@@ -108,10 +109,12 @@ impl Found {
         let (half, whole) = std::mem::take(&mut self.intents).into_iter().partition(half_moved);
         self.intents = whole;
         let half: Vec<Intent> = half;
-        self.unjudged.extend(half.into_iter().filter_map(|intent| intent.file).map(|file| Unjudged {
-            key: file.key,
-            reason: "it lies in quarantine, too: moving it was interrupted; `outrigger sidecars restore` or `quarantine` it again".into(),
-            blocks_writers: true,
+        self.unjudged.extend(half.into_iter().filter_map(|intent| intent.file).map(|file| {
+            let again = |verb| hint::command(&["sidecars", verb, file.key.file_name()]);
+            let (back, aside) = (again("restore"), again("quarantine"));
+            let reason =
+                format!("it lies in quarantine, too: moving it was interrupted; {back} or {aside} ends that");
+            Unjudged { key: file.key, reason, blocks_writers: true }
         }));
     }
 
