@@ -1,7 +1,8 @@
 //! The commits of all branches in one canonical form, and whether they are those of a twin.
 //!
 //! A recovery is a commit itself, by an actor of its own: it stands for the commit that the crashed writer did not come to
-//! make, or is one more where that one was made or undone. Everything else must agree.
+//! make, or is one more where that one was made or undone; of a merge that was made it may name the parents again. Everything
+//! else must agree.
 
 use std::collections::BTreeMap;
 
@@ -135,7 +136,8 @@ fn difference(ours: &[Entry], twin: &[Entry]) -> Option<String> {
     for (place, entry) in ours.iter().enumerate() {
         let stands_in = entry.is_recovery() && missing > 0;
         if entry.is_recovery() && !stands_in {
-            if entry.merged.is_some() {
+            let again = |before: &Entry| before.merged == entry.merged;
+            if entry.merged.is_some() && !ours[..place].iter().any(again) {
                 return Some(format!("#{place} is {entry:?}, a merge that nobody made"));
             }
             continue;
@@ -211,6 +213,16 @@ mod tests {
         let before = History::of(&BTreeMap::from([("main".to_owned(), vec![seed()])]));
         let found = merged(Some("s"), RECOVERY).differences(&before);
         assert!(found[0].contains("a merge that nobody made"), "{found:?}");
+    }
+
+    #[test]
+    fn a_merge_that_was_made_may_be_recorded_again() {
+        let mut again = merged(Some("s"), None);
+        let twin = again.clone();
+        let main = again.0.get_mut("main").expect("main");
+        let record = Entry { actor: RECOVERY.map(str::to_owned), ..main[1].clone() };
+        main.push(record);
+        assert!(again.differences(&twin).is_empty());
     }
 
     #[test]
