@@ -47,35 +47,49 @@ pub async fn judge(engine: Engine, root: &Root, questions: Questions<'_>) -> Res
     verdict.rows_found = found.row_count();
     let graph = open_clean(engine, root).await?;
     verdict.steps.push("opened read-write with nothing to recover".to_owned());
-    if let Some((source, target)) = questions.merged {
-        let outcome = graph.branch_merge(source, target).await?;
-        ensure!(
-            outcome == UP_TO_DATE,
-            "the merge of {source} into {target} is not known to be done: {outcome}"
-        );
-        verdict.steps.push(format!("had nothing to merge from {source} into {target}"));
-    }
-
-    let written = write_on_all(graph.as_ref(), &found, questions, &mut verdict).await?;
-    check_rows(engine, root, &found, &written).await?;
-    graph.ensure_indices("main").await?;
-    graph.optimize().await?;
-    verdict.steps.push("ensured indices and optimized".to_owned());
-    branch_and_merge(graph.as_ref()).await?;
-    verdict.steps.push("created, wrote, merged and deleted a branch".to_owned());
-    if let Some(refusal @ Refusal { of: Deed::Create(branch), .. }) = questions.refusal {
-        check_refusal(refusal, graph.branch_create("main", branch).await)?;
-        verdict.steps.push(format!("could not create {branch}"));
-    }
-    delete_branches(graph.as_ref()).await?;
-    change_schema(graph.as_ref()).await?;
-    verdict.steps.push("applied a schema and loaded into it".to_owned());
+    write(engine, root, graph.as_ref(), &found, questions, &mut verdict).await?;
     drop(graph);
 
     open_clean(engine, root).await.context("after the judge wrote")?;
     check_end(&look(engine, root).await?)?;
     verdict.steps.push("opened again with nothing to recover".to_owned());
     Ok(verdict)
+}
+
+/// Every kind of write.
+async fn write(
+    engine: Engine,
+    root: &Root,
+    graph: &dyn Graph,
+    found: &Dump,
+    questions: Questions<'_>,
+    verdict: &mut Verdict,
+) -> Result<()> {
+    if let Some((source, target)) = questions.merged {
+        check_merged(graph, source, target).await?;
+        verdict.steps.push(format!("had nothing to merge from {source} into {target}"));
+    }
+    let written = write_on_all(graph, found, questions, verdict).await?;
+    check_rows(engine, root, found, &written).await?;
+    graph.ensure_indices("main").await?;
+    graph.optimize().await?;
+    verdict.steps.push("ensured indices and optimized".to_owned());
+    branch_and_merge(graph).await?;
+    verdict.steps.push("created, wrote, merged and deleted a branch".to_owned());
+    if let Some(refusal @ Refusal { of: Deed::Create(branch), .. }) = questions.refusal {
+        check_refusal(refusal, graph.branch_create("main", branch).await)?;
+        verdict.steps.push(format!("could not create {branch}"));
+    }
+    delete_branches(graph).await?;
+    change_schema(graph).await?;
+    verdict.steps.push("applied a schema and loaded into it".to_owned());
+    Ok(())
+}
+
+async fn check_merged(graph: &dyn Graph, source: &str, target: &str) -> Result<()> {
+    let outcome = graph.branch_merge(source, target).await?;
+    ensure!(outcome == UP_TO_DATE, "the merge of {source} into {target} is not known to be done: {outcome}");
+    Ok(())
 }
 
 const UP_TO_DATE: &str = "AlreadyUpToDate";

@@ -21,7 +21,7 @@ pub const fn fork_of_fork(branch: &'static str) -> Afterwards {
     })
 }
 
-const FORK_OF_FORK: &str = "_indices";
+const FORK_OF_FORK: &str = "page_lookup.lance not found";
 
 /// Why the engine does not recover a sidecar that came before its fork.
 pub const NO_FORK: &str = "it cannot open a graph whose sidecar names a fork that is not there";

@@ -1,7 +1,7 @@
 //! Crashes of loads and mutations.
 
 use super::build::*;
-use super::{Kind, NAME, State};
+use super::{Data, Kind, NAME, State};
 use crate::program::{Act, Operation, Step};
 use crate::surgery::Surgery;
 
@@ -44,7 +44,7 @@ pub fn states() -> Vec<State> {
     states.extend(index_builds());
     states.extend(between_tables());
     states.extend(deletes());
-    states.push(half_shown());
+    states.extend(shown_by_others());
     states
 }
 
@@ -190,16 +190,25 @@ fn between_tables() -> Vec<State> {
     ]
 }
 
-/// An index build publishes the heads that it finds, and so the two tables of the load that lack an index.
-fn half_shown() -> State {
-    let steps = with(unindexed(), [crash(ADD.on_main(), FINALIZED), run(Operation::EnsureIndices.on_main())]);
-    state("load-half-shown", Kind::Load, steps)
-        .held(ASIDE_TO_HEAD)
-        .committed()
-        .apart(BOTH, "it undoes the tables that are not shown and keeps those that are")
-        .notes(
-            "the engine's index build has shown two of four tables; whose commit that was nobody can prove",
+/// The heads of a load's tables are shown by somebody who found them there: all by an index build, or one alone.
+fn shown_by_others() -> Vec<State> {
+    let build = run(Operation::EnsureIndices.on_main());
+    let publish = run(Operation::PublishHead { table: "node:Person" }.on_main());
+    let loaded = Data::Program { steps: with(warm(), [run(ADD.on_main())]), said: "committed" };
+    vec![
+        state(
+            "load-shown-by-index-build",
+            Kind::Load,
+            with(unindexed(), [crash(ADD.on_main(), FINALIZED), build]),
         )
+        .published()
+        .notes("an index build shows whatever heads it finds"),
+        state("load-half-shown", Kind::Load, with(warm(), [crash(ADD.on_main(), FINALIZED), publish]))
+            .held(ASIDE_TO_HEAD)
+            .data(loaded)
+            .apart(BOTH, "it undoes the tables that are not shown and keeps the one that is")
+            .notes("somebody has shown one of four tables, and nobody can prove whose commit that was"),
+    ]
 }
 
 fn deletes() -> Vec<State> {
