@@ -11,7 +11,7 @@ use crate::engine::Engine;
 use crate::state::{self, Kind, State};
 
 /// Into how many parts the trials on disk fall. So many samples in sequence reach all of them, and each takes minutes.
-const PARTS: u64 = 5;
+const PARTS: u64 = 7;
 
 /// All that the options leave. Rows on S3 need a server, or must be done without on purpose.
 pub fn trials(options: &Options, s3: bool) -> Result<Vec<Trial>> {

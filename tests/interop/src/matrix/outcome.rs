@@ -87,24 +87,30 @@ impl Expected {
         }
     }
 
-    /// What is wrong with the commits at the end. Those of any twin with the right rows will do. With an `exception`, nothing
-    /// that was made before the crash is to be forgotten.
-    pub fn history_faults(&self, found: &History, exception: bool) -> Vec<String> {
-        let faults = found.faults();
-        if !faults.is_empty() {
-            return faults;
+    /// What is wrong with the commits at the end. If it is `known` why they are not the twin's, they must not be, unless that is
+    /// `chance`, and nothing that was made before the crash may be forgotten.
+    pub fn history_faults(&self, found: &History, known: Option<&str>, chance: bool) -> Vec<String> {
+        let mut faults = found.faults();
+        let differences = self.history_differences(found);
+        match (known, &self.before) {
+            (None, _) => faults.extend(differences),
+            (Some(why), _) if differences.is_empty() && !chance => {
+                faults.push(format!("they are the twin's, though {why:?} is written down"));
+            }
+            (Some(_), Ok(before)) => faults.extend(found.forgotten(&before.history)),
+            (Some(_), Err(_)) => {}
         }
-        if exception {
-            return self
-                .before
-                .as_ref()
-                .map_or_else(|_| Vec::new(), |before| found.forgotten(&before.history));
-        }
+        faults
+    }
+
+    /// From the commits of the twin, or of any other with the same rows.
+    fn history_differences(&self, found: &History) -> Vec<String> {
         let Ok(end) = &self.end else { return Vec::new() };
         let alike = [&self.end, &self.before, &self.committed].into_iter().flatten();
         let twins = alike.filter(|twin| twin.rows == end.rows);
         let differences: Vec<Vec<String>> = twins.map(|twin| found.differences(&twin.history)).collect();
-        if differences.iter().any(Vec::is_empty) { Vec::new() } else { differences.concat() }
+        let same = differences.iter().any(Vec::is_empty);
+        if same { Vec::new() } else { differences.into_iter().next().unwrap_or_default() }
     }
 }
 

@@ -257,7 +257,7 @@ async fn end(bench: &Bench, expected: &Expected, root: &Root, row: &mut Row) {
     }
     let exception = Exception::of(history.as_ref(), engine);
     if let Ok(sight) = &seen {
-        let faults = expected.history_faults(&sight.history, exception.is_some());
+        let faults = expected.history_faults(&sight.history, exception, state.races());
         row.failures.extend(faults.into_iter().map(|fault| format!("the commits: {fault}")));
     }
     if let Some(own) = &row.engine {
