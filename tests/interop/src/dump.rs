@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::engine::{Access, Engine};
+use crate::engine::Graph;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Dump {
@@ -25,9 +25,7 @@ impl Dump {
     }
 }
 
-/// Reads through a read-only open, which recovers nothing.
-pub async fn collect(engine: Engine, root: &str) -> Result<Dump> {
-    let graph = engine.open(root, Access::ReadOnly).await?;
+pub async fn collect(graph: &dyn Graph) -> Result<Dump> {
     let mut branches = BTreeMap::new();
     for branch in graph.branches().await? {
         let exported = graph.export(&branch).await?;

@@ -193,6 +193,24 @@ edge Knows: Person -> Person {
 edge WorksAt: Person -> Company
 ";
 
+/// [`SCHEMA`] with a type and a property renamed and a property removed: two tables are rewritten, one is copied.
+pub const SCHEMA_RENAMED: &str = "\
+node Person {
+    name: String @key
+    age: I32? @index
+    points: I32? @rename_from(\"score\")
+}
+node Company {
+    name: String @key
+    size: I32?
+}
+node Sketch @rename_from(\"Draft\") {
+    name: String @key
+}
+edge Knows: Person -> Person
+edge WorksAt: Person -> Company
+";
+
 /// [`SCHEMA`] with two more indexed properties: no table moves, and indexes are missing afterwards.
 pub const SCHEMA_INDEXED: &str = "\
 node Person {

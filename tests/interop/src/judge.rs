@@ -11,6 +11,7 @@ use crate::engine::{Access, Engine, Graph, LoadMode, Param};
 use crate::fixture;
 use crate::layout;
 use crate::root::{self, Root};
+use crate::state::{Deed, Refusal};
 use crate::tables;
 
 /// The judge's own rows; their names start with this.
@@ -25,33 +26,112 @@ pub struct Verdict {
     pub rows_found: usize,
 }
 
+/// What a root is asked beside the usual.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Questions<'a> {
+    /// A merge, source and target, that is finished and recorded: doing it again finds nothing to do.
+    pub merged: Option<(&'a str, &'a str)>,
+    /// What the engine must refuse, and for this reason.
+    pub refusal: Option<&'a Refusal>,
+}
+
 /// Judges a root and leaves it changed: rows and a type are added, all branches but main are deleted.
-pub async fn judge(engine: Engine, root: &Root) -> Result<Verdict> {
+pub async fn judge(engine: Engine, root: &Root, questions: Questions<'_>) -> Result<Verdict> {
     let mut verdict = Verdict::default();
-    let found = dump::collect(engine, root.uri()).await.context("before the judge wrote")?;
+    if let Some(refusal @ Refusal { of: Deed::Open, .. }) = questions.refusal {
+        check_refusal(refusal, engine.open(root.uri(), Access::ReadWrite).await.map(drop))?;
+        verdict.steps.push("could not be opened".to_owned());
+        return Ok(verdict);
+    }
+    let found = look(engine, root).await.context("before the judge wrote")?;
     verdict.rows_found = found.row_count();
     let graph = open_clean(engine, root).await?;
     verdict.steps.push("opened read-write with nothing to recover".to_owned());
-
-    for branch in found.branches.keys() {
-        write_on(graph.as_ref(), branch).await?;
-        verdict.steps.push(format!("loaded and mutated on {branch}"));
-    }
-    check_rows(engine, root, &found).await?;
-    graph.ensure_indices("main").await?;
-    graph.optimize().await?;
-    verdict.steps.push("ensured indices and optimized".to_owned());
-    branch_and_merge(graph.as_ref()).await?;
-    verdict.steps.push("created, wrote, merged and deleted a branch".to_owned());
-    delete_branches(graph.as_ref()).await?;
-    change_schema(graph.as_ref()).await?;
-    verdict.steps.push("applied a schema and loaded into it".to_owned());
+    write(engine, root, graph.as_ref(), &found, questions, &mut verdict).await?;
     drop(graph);
 
     open_clean(engine, root).await.context("after the judge wrote")?;
-    check_end(&dump::collect(engine, root.uri()).await?)?;
+    check_end(&look(engine, root).await?)?;
     verdict.steps.push("opened again with nothing to recover".to_owned());
     Ok(verdict)
+}
+
+/// Every kind of write.
+async fn write(
+    engine: Engine,
+    root: &Root,
+    graph: &dyn Graph,
+    found: &Dump,
+    questions: Questions<'_>,
+    verdict: &mut Verdict,
+) -> Result<()> {
+    if let Some((source, target)) = questions.merged {
+        check_merged(graph, source, target).await?;
+        verdict.steps.push(format!("had nothing to merge from {source} into {target}"));
+    }
+    let written = write_on_all(graph, found, questions, verdict).await?;
+    check_rows(engine, root, found, &written).await?;
+    graph.ensure_indices("main").await?;
+    graph.optimize().await?;
+    verdict.steps.push("ensured indices and optimized".to_owned());
+    branch_and_merge(graph).await?;
+    verdict.steps.push("created, wrote, merged and deleted a branch".to_owned());
+    if let Some(refusal @ Refusal { of: Deed::Create(branch), .. }) = questions.refusal {
+        check_refusal(refusal, graph.branch_create("main", branch).await)?;
+        verdict.steps.push(format!("could not create {branch}"));
+    }
+    delete_branches(graph).await?;
+    change_schema(graph).await?;
+    verdict.steps.push("applied a schema and loaded into it".to_owned());
+    Ok(())
+}
+
+async fn check_merged(graph: &dyn Graph, source: &str, target: &str) -> Result<()> {
+    let outcome = graph.branch_merge(source, target).await?;
+    ensure!(outcome == UP_TO_DATE, "the merge of {source} into {target} is not known to be done: {outcome}");
+    Ok(())
+}
+
+const UP_TO_DATE: &str = "AlreadyUpToDate";
+
+/// Through a read-only open, which recovers nothing.
+async fn look(engine: Engine, root: &Root) -> Result<Dump> {
+    dump::collect(engine.open(root.uri(), Access::ReadOnly).await?.as_ref()).await
+}
+
+/// Writes on every branch but the one on which that must fail, and says which were written.
+async fn write_on_all<'a>(
+    graph: &dyn Graph,
+    found: &'a Dump,
+    questions: Questions<'_>,
+    verdict: &mut Verdict,
+) -> Result<BTreeSet<&'a str>> {
+    let mut written = BTreeSet::new();
+    for branch in found.branches.keys() {
+        let refusal =
+            questions.refusal.filter(|refusal| matches!(refusal.of, Deed::Write(on) if on == branch));
+        match refusal {
+            Some(refusal) => {
+                check_refusal(refusal, load_on(graph, branch).await)?;
+                verdict.steps.push(format!("could not load on {branch}"));
+            }
+            None => {
+                write_on(graph, branch).await?;
+                written.insert(branch.as_str());
+                verdict.steps.push(format!("loaded and mutated on {branch}"));
+            }
+        }
+    }
+    Ok(written)
+}
+
+/// It must have failed, and for the reason that is known.
+fn check_refusal(refusal: &Refusal, answer: Result<()>) -> Result<()> {
+    match answer {
+        Ok(()) => bail!("the engine does what it could not do: {}", refusal.why),
+        Err(error) if format!("{error:#}").contains(refusal.error) => Ok(()),
+        Err(error) => Err(error.context(format!("not because {}", refusal.why))),
+    }
 }
 
 /// A read-write open that finds no sidecar, writes no audit row and changes no object.
@@ -72,8 +152,12 @@ pub async fn sidecars(root: &Root) -> Result<Vec<String>> {
     Ok(names.into_iter().filter(|name| name.ends_with(".json")).collect())
 }
 
+async fn load_on(graph: &dyn Graph, branch: &str) -> Result<()> {
+    graph.load(branch, fixture::JUDGE_MERGE, LoadMode::Merge).await
+}
+
 async fn write_on(graph: &dyn Graph, branch: &str) -> Result<()> {
-    graph.load(branch, fixture::JUDGE_MERGE, LoadMode::Merge).await?;
+    load_on(graph, branch).await?;
     graph.load(branch, fixture::JUDGE_APPEND, LoadMode::Append).await?;
     let age = |age| [("person", Param::Text("JudgeInserted")), ("age", Param::Int(age))];
     graph.mutate(branch, fixture::QUERIES, "insert_person", &age(76)).await?;
@@ -84,9 +168,9 @@ async fn write_on(graph: &dyn Graph, branch: &str) -> Result<()> {
 }
 
 /// The judge's rows are there and the rows found before are untouched.
-async fn check_rows(engine: Engine, root: &Root, found: &Dump) -> Result<()> {
-    let now = dump::collect(engine, root.uri()).await?;
-    for (branch, types) in &now.branches {
+async fn check_rows(engine: Engine, root: &Root, found: &Dump, written: &BTreeSet<&str>) -> Result<()> {
+    let now = look(engine, root).await?;
+    for (branch, types) in now.branches.iter().filter(|(branch, _)| written.contains(branch.as_str())) {
         let persons = types.get("Person").map(Vec::as_slice).unwrap_or_default();
         let names: BTreeSet<&str> = persons.iter().filter_map(|row| row["data"]["name"].as_str()).collect();
         for name in ["JudgeKept", "JudgeAppended", "JudgeInserted"] {
@@ -122,7 +206,7 @@ async fn branch_and_merge(graph: &dyn Graph) -> Result<()> {
     graph.branch_create("main", BRANCH).await?;
     graph.load(BRANCH, fixture::JUDGE_BRANCH, LoadMode::Merge).await?;
     let outcome = graph.branch_merge(BRANCH, "main").await?;
-    ensure!(outcome != "AlreadyUpToDate", "the merge of the judge's branch had nothing to do");
+    ensure!(outcome != UP_TO_DATE, "the merge of the judge's branch had nothing to do");
     graph.branch_delete(BRANCH).await
 }
 
@@ -163,4 +247,20 @@ fn check_end(dump: &Dump) -> Result<()> {
     ensure!(has("Verdict", "JudgeVerdict"), "the row of the new type is lost");
     ensure!(has("Company", "JudgeWide"), "the row of the widened type is lost");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REFUSAL: Refusal = Refusal { of: Deed::Write("b"), error: "no index", why: "of a limit" };
+
+    #[test]
+    fn a_refusal_counts_for_its_own_reason_only() {
+        let failed = |text: &'static str| Err(anyhow::anyhow!(text).context("load Merge on b"));
+        assert!(check_refusal(&REFUSAL, failed("there is no index there")).is_ok());
+        let other = check_refusal(&REFUSAL, failed("sidecars are left")).expect_err("another reason");
+        assert!(format!("{other:#}").contains("sidecars are left"), "{other:#}");
+        assert!(check_refusal(&REFUSAL, Ok(())).is_err());
+    }
 }

@@ -9,6 +9,7 @@
 mod dump;
 mod engine;
 mod fixture;
+mod history;
 mod judge;
 mod layout;
 mod matrix;
@@ -28,6 +29,7 @@ use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::engine::{Access, Engine};
+use crate::judge::Questions;
 use crate::program::Step;
 use crate::root::Root;
 use crate::wreck::{Course, CrashPoint};
@@ -148,10 +150,11 @@ async fn run(command: Command) -> Result<ExitCode> {
         }
         Command::Complete { made, mode } => complete(&made, mode).await?,
         Command::Dump { engine, root } => {
-            println!("{}", dump::collect(engine, &root).await?.text()?);
+            let graph = engine.open(&root, Access::ReadOnly).await?;
+            println!("{}", dump::collect(graph.as_ref()).await?.text()?);
         }
         Command::Judge { engine, root } => {
-            let verdict = judge::judge(engine, &Root::open(&root)?).await?;
+            let verdict = judge::judge(engine, &Root::open(&root)?, Questions::default()).await?;
             println!("{}", serde_json::to_string_pretty(&verdict)?);
         }
         Command::Show { root, format } => {

@@ -30,7 +30,11 @@ pub async fn recover(root: &Root, reach: Reach) -> Result<Recovered> {
         return Ok(Recovered { exit: 78, report: json!({ "passes": [], "exit": 78 }) });
     }
     let engine = engine_of(root).await?;
-    let waiting = judge::sidecars(root).await?;
+    let mut scopes = Vec::new();
+    for name in judge::sidecars(root).await? {
+        let whole = is_whole(root, &name).await?;
+        scopes.push((name, if whole { "roll_forward" } else { "roll_back" }));
+    }
     match reach {
         Reach::Look => {}
         // An engine that cannot recover says so in the open; what it left is counted below.
@@ -38,20 +42,35 @@ pub async fn recover(root: &Root, reach: Reach) -> Result<Recovered> {
         Reach::Full => drop(engine.open(root.uri(), Access::ReadWrite).await),
     }
     let left = judge::sidecars(root).await?;
-    let scopes: Vec<Value> = waiting
-        .iter()
-        .map(|name| json!({ "scope": name, "verdict": if left.contains(name) { "left" } else { "gone" } }))
-        .collect();
-    let exit = match (left.is_empty(), reach) {
-        (true, _) => 0,
-        (false, Reach::Look) => 12,
-        (false, Reach::Forward) => 10,
-        (false, Reach::Full) => 11,
+    let (exit, outcome) = match reach {
+        Reach::Look => (12, "due"),
+        Reach::Forward => (10, "waits"),
+        Reach::Full => (11, "held"),
     };
+    let exit = if left.is_empty() { 0 } else { exit };
+    let scope = |(name, verdict): &(String, &str)| {
+        let outcome = if left.contains(name) { outcome } else { "done" };
+        json!({ "scope": name, "verdict": verdict, "outcome": outcome })
+    };
+    let scopes: Vec<Value> = scopes.iter().map(scope).collect();
     Ok(Recovered {
         exit,
         report: json!({ "passes": [{ "pass": "recovery", "scopes": scopes }], "exit": exit }),
     })
+}
+
+/// Whether every table of a sidecar has moved.
+async fn is_whole(root: &Root, sidecar: &str) -> Result<bool> {
+    let sidecar: Value = serde_json::from_slice(&root.get(sidecar).await?)?;
+    for pin in sidecar["tables"].as_array().context("a sidecar has a list of tables")? {
+        let path = layout::table_path(pin["table_key"].as_str().context("a pin has a key")?);
+        // A fork that is not there has not moved either.
+        let head = tables::open(root, &path, pin["table_branch"].as_str()).await.ok();
+        if head.map(|head| head.version_id()) <= pin["expected_version"].as_u64() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 async fn engine_of(root: &Root) -> Result<Engine> {

@@ -3,16 +3,19 @@
 use std::collections::BTreeMap;
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use futures::TryStreamExt;
 use object_store::aws::AmazonS3Builder;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt};
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 use sha2::{Digest, Sha256};
 
 /// Name → what tells the bytes, of every object under a root.
 pub type Snapshot = BTreeMap<String, String>;
+
+const TICK: Duration = Duration::from_millis(1100);
 
 #[derive(Clone)]
 pub struct Root {
@@ -138,21 +141,30 @@ impl Root {
         Ok(names.len())
     }
 
-    /// Every object with what tells its bytes: their hash on disk, the store's own on S3.
+    /// Every object with what tells its bytes and when they were written, so that a rewrite of equal bytes shows too.
     pub async fn snapshot(&self) -> Result<Snapshot> {
         let mut snapshot = Snapshot::new();
-        if let Place::S3 { store, prefix } = &self.place {
-            let mut objects = store.list(Some(prefix));
-            while let Some(object) = objects.try_next().await.context("list")? {
-                let tag = object.e_tag.with_context(|| format!("{} has no ETag", object.location))?;
-                snapshot.insert(object.location.to_string(), tag);
+        match &self.place {
+            Place::Disk(base) => {
+                for name in self.list("").await? {
+                    let hash: String = Sha256::digest(self.get(&name).await?)
+                        .iter()
+                        .map(|byte| format!("{byte:02x}"))
+                        .collect();
+                    let written = std::fs::metadata(base.join(&name))?.modified()?;
+                    snapshot.insert(name, format!("{hash} {written:?}"));
+                }
             }
-            return Ok(snapshot);
-        }
-        for name in self.list("").await? {
-            let hash: String =
-                Sha256::digest(self.get(&name).await?).iter().map(|byte| format!("{byte:02x}")).collect();
-            snapshot.insert(name, hash);
+            Place::S3 { store, prefix } => {
+                // A store may tell times in whole seconds: what is written next is not of this one.
+                tokio::time::sleep(TICK).await;
+                let start = prefix.as_ref().len() + 1;
+                let mut objects = store.list(Some(prefix));
+                while let Some(object) = objects.try_next().await.context("list")? {
+                    let name = object.location.as_ref().get(start..).unwrap_or_default().to_owned();
+                    snapshot.insert(name, told(&object)?);
+                }
+            }
         }
         Ok(snapshot)
     }
@@ -177,6 +189,11 @@ pub fn difference(before: &Snapshot, after: &Snapshot) -> Vec<String> {
     }
     lines.extend(after.keys().filter(|name| !before.contains_key(*name)).map(|name| format!("+ {name}")));
     lines
+}
+
+fn told(object: &ObjectMeta) -> Result<String> {
+    let tag = object.e_tag.as_deref().with_context(|| format!("{} has no ETag", object.location))?;
+    Ok(format!("{tag} {}", object.last_modified))
 }
 
 fn join(prefix: &Path, name: &str) -> Result<Path> {
@@ -214,6 +231,31 @@ fn s3_store(bucket: &str) -> Result<Arc<dyn ObjectStore>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn equal_bytes_that_are_written_again_are_seen_on_disk() {
+        let folder = std::env::temp_dir().join(format!("interop-root-{}", std::process::id()));
+        let root = Root::open(folder.to_str().expect("UTF-8")).expect("a directory");
+        root.put("a/b", b"same".to_vec()).await.expect("written");
+        let before = root.snapshot().await.expect("read");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        root.put("a/b", b"same".to_vec()).await.expect("written again");
+        let changed = difference(&before, &root.snapshot().await.expect("read"));
+        std::fs::remove_dir_all(&folder).expect("the directory goes");
+        assert_eq!(changed, ["~ a/b"]);
+    }
+
+    #[test]
+    fn equal_bytes_that_are_written_again_are_seen_on_s3() {
+        let object = |seconds: u64| ObjectMeta {
+            location: Path::from("a"),
+            last_modified: (std::time::UNIX_EPOCH + Duration::from_secs(seconds)).into(),
+            size: 4,
+            e_tag: Some("tag".to_owned()),
+            version: None,
+        };
+        assert_ne!(told(&object(1)).expect("a tag"), told(&object(2)).expect("a tag"));
+    }
 
     #[test]
     fn difference_names_what_went_came_and_changed() {

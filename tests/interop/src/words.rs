@@ -59,6 +59,10 @@ impl Display for Surgery {
             Self::DropForkRecord { table, branch } => {
                 write!(f, "{branch}'s fork of {table} has files and no record")
             }
+            Self::DropBranch { dataset, branch } => write!(f, "{dataset} has no branch {branch} any more"),
+            Self::DropBranchRecord { dataset, branch } => {
+                write!(f, "the branch {branch} of {dataset} has files and no record")
+            }
             Self::Unstage { files } => write!(f, "not staged yet: {}", files.join(", ")),
             Self::Promote { files } => write!(f, "final already: {}", files.join(", ")),
             Self::Sidecar(edit) => write!(f, "{edit}"),
@@ -67,6 +71,9 @@ impl Display for Surgery {
                 write!(f, "a record with the bytes `{}` beside the sidecars", bytes.escape_ascii())
             }
             Self::ForeignAppend { table, .. } => write!(f, "a foreign program appends to {table}"),
+            Self::ForeignUpdate { table, .. } => write!(f, "a foreign program updates {table}"),
+            Self::ForeignDelete { table, .. } => write!(f, "a foreign program deletes a row of {table}"),
+            Self::ForeignOverwrite { table, .. } => write!(f, "a foreign program overwrites {table}"),
             Self::ForeignCompaction { table } => write!(f, "a foreign program compacts {table}"),
             Self::ForeignEmptyDelete { table } => {
                 write!(f, "a foreign program deletes from {table} what matches nothing")
@@ -80,6 +87,7 @@ impl Display for SidecarEdit {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         match self {
             Self::Rename { .. } => f.write_str("the sidecar's name is not its operation id"),
+            Self::Remove => f.write_str("the sidecar is deleted"),
             Self::Version { to } => write!(f, "the sidecar is of version {to}"),
             Self::AsVersion1 => f.write_str("the sidecar is of version 1"),
             Self::Kind { to } => write!(f, "the sidecar's writer is {to:?}"),

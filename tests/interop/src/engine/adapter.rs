@@ -4,9 +4,9 @@ use anyhow::{Context, Result};
 use async_trait::async_trait;
 
 use super::compiler::{Literal, ParamMap};
-use super::engine::db::{Omnigraph, ReadTarget, RepairOptions};
+use super::engine::db::{GraphCommit, Omnigraph, ReadTarget, RepairOptions};
 use super::engine::loader;
-use crate::engine::{Access, Graph, LoadMode, Param};
+use crate::engine::{Access, Commit, Graph, LoadMode, Param};
 
 struct Handle(Omnigraph);
 
@@ -113,6 +113,20 @@ impl Graph for Handle {
 
     async fn export(&self, branch: &str) -> Result<String> {
         self.0.export_jsonl(branch, &[], &[]).await.with_context(|| format!("export of {branch}"))
+    }
+
+    async fn commits(&self, branch: &str) -> Result<Vec<Commit>> {
+        let commits = self.0.list_commits(Some(branch)).await;
+        let commit = |commit: GraphCommit| Commit {
+            id: commit.graph_commit_id,
+            branch: commit.manifest_branch,
+            manifest_version: commit.manifest_version,
+            parent: commit.parent_commit_id,
+            merged: commit.merged_parent_commit_id,
+            actor: commit.actor_id,
+            created_at: commit.created_at,
+        };
+        Ok(commits.with_context(|| format!("commits of {branch}"))?.into_iter().map(commit).collect())
     }
 
     async fn refresh(&self) -> Result<()> {

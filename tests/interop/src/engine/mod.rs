@@ -49,6 +49,19 @@ pub enum Param {
     Int(i64),
 }
 
+/// One commit of a graph, as the engine tells it.
+#[derive(Debug, Clone)]
+pub struct Commit {
+    pub id: String,
+    /// The branch that made it; nothing = main.
+    pub branch: Option<String>,
+    pub manifest_version: u64,
+    pub parent: Option<String>,
+    pub merged: Option<String>,
+    pub actor: Option<String>,
+    pub created_at: i64,
+}
+
 /// How an open treats what a crash left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
@@ -75,6 +88,8 @@ pub trait Graph: Send + Sync {
     /// Publishes the head of a table that lives on this branch, whatever it is.
     async fn publish_head(&mut self, branch: &str, table: &str) -> Result<()>;
     async fn export(&self, branch: &str) -> Result<String>;
+    /// All commits that this branch has made or inherited, in any order.
+    async fn commits(&self, branch: &str) -> Result<Vec<Commit>>;
     /// Looks again, and recovers what can go forward.
     async fn refresh(&self) -> Result<()>;
     fn schema_source(&self) -> String;

@@ -74,7 +74,7 @@ impl Document {
             }
             let known = self.lines.get(&line.name());
             let cell = |(index, cell): (usize, &Cell)| {
-                cell.text().or_else(|| known?.get(index).cloned()).unwrap_or_else(|| "?".to_owned())
+                cell.text(known.and_then(|known| known.get(index)).map(String::as_str))
             };
             let cells: Vec<String> = line.cells.iter().enumerate().map(cell).collect();
             writeln!(table, "| {} |", cells.join(" | "))?;
@@ -98,7 +98,7 @@ mod tests {
     fn line(name: &str, once: &[(Engine, &str)]) -> Line {
         let said = |text: &str| Cell::Said(text.to_owned());
         let texts = once.iter().map(|(engine, text)| (*engine, (*text).to_owned())).collect();
-        let once = Cell::Found { texts, engines: 2 };
+        let once = Cell::Found { texts, engines: &Engine::ALL };
         Line {
             kind: Kind::Load,
             cells: [said(name), said("a"), said("b"), once, said("d"), said("e"), said("")],
@@ -146,5 +146,15 @@ mod tests {
         assert!(page.differences(&[line("`x`", &[])]).is_empty());
         let text = page.with(&[line("`x`", &[])]).expect("text");
         assert!(text.contains("| `x` | a | b | 0 | d | e |  |"), "{text}");
+    }
+
+    #[test]
+    fn one_engine_alone_updates_its_part() {
+        let page = document(&[both("`x`", "0"), line("`y`", &[(Engine::V072, "0"), (Engine::V080, "10")])]);
+        let alone = |name, once| line(name, &[(Engine::V080, once)]);
+        let text = page.with(&[alone("`x`", "11"), alone("`y`", "0"), alone("`z`", "0")]).expect("text");
+        assert!(text.contains("| `x` | a | b | 0.7.2: 0<br>0.8.0: 11 |"), "{text}");
+        assert!(text.contains("| `y` | a | b | 0 |"), "{text}");
+        assert!(text.contains("| `z` | a | b | 0.7.2: ?<br>0.8.0: 0 |"), "{text}");
     }
 }

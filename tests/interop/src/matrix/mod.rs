@@ -6,6 +6,7 @@ mod outcome;
 mod outrigger;
 mod s3;
 mod table;
+mod trace;
 mod trial;
 mod twins;
 
@@ -42,9 +43,9 @@ pub struct Options {
     /// Only here.
     #[arg(long)]
     place: Option<Place>,
-    /// A part that takes minutes: every kind of state, and not the engine's own recovery.
-    #[arg(long)]
-    sample: bool,
+    /// A part that takes minutes, every kind of state in it; which part goes by this number, and numbers in sequence reach all.
+    #[arg(long, value_name = "NUMBER")]
+    sample: Option<u64>,
     /// The page whose table is to say what is found.
     #[arg(long)]
     document: Option<PathBuf>,
@@ -65,6 +66,9 @@ pub async fn run(options: Options) -> Result<()> {
     }
     let started = Instant::now();
     let trials = choose::trials(&options, s3::is_ready())?;
+    if let Some(number) = options.sample {
+        eprintln!("sample {number}: `make interop STATES='--sample {number}'` makes it again");
+    }
     let work = match &options.work {
         Some(work) => work.clone(),
         None => std::env::temp_dir().join(format!("interop-{}", std::process::id())),
@@ -92,7 +96,6 @@ fn bench(options: &Options, work: &std::path::Path) -> Result<Bench> {
         twins: Twins::new(format!("{disk}/twins")),
         disk,
         s3: format!("s3://{}/{}", s3::BUCKET, std::process::id()),
-        engines_too: !options.sample,
     })
 }
 

@@ -51,9 +51,27 @@ impl Answer {
         }
     }
 
+    /// Whether anything was settled.
+    pub fn has_done_something(&self) -> bool {
+        self.scopes.iter().any(Scope::is_done)
+    }
+
+    /// Whether an operation was settled; a scope may be of several.
+    pub fn has_done(&self, operation: &str) -> bool {
+        self.scopes.iter().any(|scope| scope.is_done() && scope.scope.contains(operation))
+    }
+
     /// What is judged, whether or not it is done.
     pub fn verdicts(&self) -> Vec<&str> {
         self.scopes.iter().map(|scope| scope.verdict.as_str()).collect()
+    }
+}
+
+#[cfg(test)]
+impl Answer {
+    /// Of scopes as a report has them.
+    pub fn parse(scopes: &str, exit: i32) -> Self {
+        Self { exit, scopes: serde_json::from_str(scopes).expect("scopes"), stderr: String::new() }
     }
 }
 
@@ -70,12 +88,18 @@ struct Pass {
 
 #[derive(Debug, Clone, Deserialize)]
 struct Scope {
+    /// Operations, or what it is about.
+    scope: String,
     verdict: String,
     #[serde(default)]
     outcome: Option<String>,
 }
 
 impl Scope {
+    fn is_done(&self) -> bool {
+        self.outcome.as_deref() == Some("done")
+    }
+
     /// The outcome is said where the verdict alone does not tell it.
     fn words(&self) -> String {
         match self.outcome.as_deref() {

@@ -29,7 +29,7 @@ pub enum Cell {
     /// For each engine of the state, or for those that were looked at.
     Found {
         texts: Vec<(Engine, String)>,
-        engines: usize,
+        engines: &'static [Engine],
     },
 }
 
@@ -51,7 +51,7 @@ impl Line {
 
     /// The state's cell, which no other line has.
     pub fn name(&self) -> String {
-        self.cells[0].text().unwrap_or_default()
+        self.cells[0].text(None)
     }
 }
 
@@ -65,20 +65,23 @@ impl Cell {
             let text = rows.iter().filter(|row| row.trial.engine == *engine).find_map(|row| cell(row))?;
             Some((*engine, escaped(&text)))
         };
-        Self::Found { texts: state.engines.iter().filter_map(of).collect(), engines: state.engines.len() }
+        Self::Found { texts: state.engines.iter().filter_map(of).collect(), engines: state.engines }
     }
 
-    /// One text for all engines, which says so where they differ. Nothing, if one of them was not looked at.
-    pub fn text(&self) -> Option<String> {
-        match self {
-            Self::Said(text) => Some(text.clone()),
-            Self::Found { texts, engines } if texts.len() < *engines => None,
-            Self::Found { texts, .. } => match texts.as_slice() {
-                [(_, first), rest @ ..] if rest.iter().all(|(_, text)| text == first) => Some(first.clone()),
-                _ => {
-                    Some(texts.iter().map(|(engine, text)| of(*engine, text)).collect::<Vec<_>>().join(BREAK))
-                }
-            },
+    /// One text for all engines, which says so where they differ. Who was not looked at keeps what is told of it.
+    pub fn text(&self, told: Option<&str>) -> String {
+        let (texts, engines) = match self {
+            Self::Said(text) => return text.clone(),
+            Self::Found { texts, engines } => (texts, engines),
+        };
+        let text = |engine: &Engine| {
+            let found = texts.iter().find(|(of, _)| of == engine).map(|(_, text)| text.clone());
+            (*engine, found.or_else(|| part(told?, *engine)).unwrap_or_else(|| UNKNOWN.to_owned()))
+        };
+        let texts: Vec<(Engine, String)> = engines.iter().map(text).collect();
+        match texts.as_slice() {
+            [(_, first), rest @ ..] if rest.iter().all(|(_, text)| text == first) => first.clone(),
+            _ => texts.iter().map(|(engine, text)| of(*engine, text)).collect::<Vec<_>>().join(BREAK),
         }
     }
 
@@ -86,9 +89,9 @@ impl Cell {
     pub fn is_told_by(&self, told: &str) -> bool {
         match self {
             Self::Said(text) => text == told,
-            Self::Found { texts, .. } => texts.iter().all(|(engine, text)| {
-                text == told || told.split(BREAK).any(|part| part == of(*engine, text))
-            }),
+            Self::Found { texts, .. } => {
+                texts.iter().all(|(engine, text)| part(told, *engine).as_ref() == Some(text))
+            }
         }
     }
 }
@@ -106,9 +109,18 @@ impl Display for Cell {
 }
 
 const BREAK: &str = "<br>";
+/// Where no run has looked yet.
+const UNKNOWN: &str = "?";
 
 fn of(engine: Engine, text: &str) -> String {
     format!("{engine}: {text}")
+}
+
+/// What a cell tells of one engine.
+fn part(told: &str, engine: Engine) -> Option<String> {
+    let own = |other: Engine, line: &str| line.strip_prefix(&format!("{other}: ")).map(str::to_owned);
+    let apart = told.split(BREAK).any(|line| Engine::ALL.iter().any(|other| own(*other, line).is_some()));
+    if apart { told.split(BREAK).find_map(|line| own(engine, line)) } else { Some(told.to_owned()) }
 }
 
 /// The state's name; with its engine, where it is a state of one engine only.

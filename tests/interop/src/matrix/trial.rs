@@ -7,12 +7,13 @@ use serde_json::Value;
 
 use super::outcome::{self, Expected, Outcome};
 use super::outrigger::{Answer, Outrigger, exit};
+use super::trace;
 use super::twins::Twins;
 use crate::engine::Engine;
-use crate::judge;
+use crate::judge::{self, Questions};
 use crate::layout;
 use crate::root::{self, Root};
-use crate::state::{Afterwards, NAME, State};
+use crate::state::{Afterwards, Exception, Expects, NAME, State, Told};
 use crate::tables::{self, Commit};
 use crate::wreck;
 
@@ -52,8 +53,6 @@ pub struct Bench {
     /// The directory of the wrecks on disk, and the address of those on S3.
     pub disk: String,
     pub s3: String,
-    /// Whether the engine's own recovery is tried too, on disk. It does not change while Outrigger does.
-    pub engines_too: bool,
 }
 
 impl Bench {
@@ -94,7 +93,7 @@ async fn take(bench: &Bench, row: &mut Row) -> Result<()> {
     let base = bench.base(place);
     let at = |who: &str| Root::open(&format!("{base}/{engine}/{}/{who}", state.name));
     let expected = Expected::of(&bench.twins, engine, &state).await?;
-    if bench.engines_too && place == Place::Disk {
+    if place == Place::Disk {
         let root = at("engine")?;
         wreck::run(engine, &state.name, &state.steps, &root).await.context("the wreck for the engine")?;
         row.engine = Some(Outcome::of_engine(engine, &root, &expected).await);
@@ -103,7 +102,7 @@ async fn take(bench: &Bench, row: &mut Row) -> Result<()> {
     wreck::run(engine, &state.name, &state.steps, &root).await.context("the wreck for Outrigger")?;
     let operations = operations(&root).await?;
     let plan = plan(bench, row, &root).await?;
-    without_window(bench, row, &root, &plan).await?;
+    without_window(bench, row, &root, &plan, &expected).await?;
     exclusive(bench, row, &root).await?;
     check_audits(&operations, &root, row).await?;
     settled(bench, row, &root).await?;
@@ -126,26 +125,48 @@ async fn plan(bench: &Bench, row: &mut Row, root: &Root) -> Result<Answer> {
     Ok(answer)
 }
 
-/// (2) Without `--exclusive` nothing is restored, and all is as `plan` said.
-async fn without_window(bench: &Bench, row: &mut Row, root: &Root, plan: &Answer) -> Result<()> {
-    let before = heads(root).await?;
+/// (2) Without `--exclusive` nothing is restored, nothing changes but by what is finished, which is then whole, and all is as
+/// `plan` said.
+async fn without_window(
+    bench: &Bench,
+    row: &mut Row,
+    root: &Root,
+    plan: &Answer,
+    expected: &Expected,
+) -> Result<()> {
+    let (heads, before) = (heads(root).await?, root.snapshot().await?);
     let answer = bench.outrigger.once(root.uri(), false).await?;
-    let restored = restored(&before, root).await?;
+    let changes = trace::unaccounted(&root::difference(&before, &root.snapshot().await?), &answer);
+    if !changes.is_empty() {
+        row.failures.push(format!("once answered {} and changed {changes:?}", answer.words()));
+    }
+    let restored = restored(&heads, root).await?;
     if !restored.is_empty() {
         row.failures.push(format!("restored without a window: {restored:?}"));
+    }
+    if answer.has_done_something() {
+        let (rows, seen) = expected.look(row.trial.engine, root).await;
+        if !expected.is_end(&seen) {
+            row.failures.push(format!("what once has done is not whole: {rows:?}"));
+        }
     }
     if answer.verdicts() != plan.verdicts() {
         row.failures.push(format!("plan said {}, once {}", plan.words(), answer.words()));
     }
-    check_exit("once", &answer, row.trial.state.expects.without_window, &mut row.failures);
+    check_answer("once", &answer, row.trial.state.expects.once, row);
     row.once = Some(answer);
     Ok(())
 }
 
 /// (3) With `--exclusive` all is settled, but for the documented hold, which a person then settles.
 async fn exclusive(bench: &Bench, row: &mut Row, root: &Root) -> Result<()> {
+    let before = root.snapshot().await?;
     let answer = bench.outrigger.once(root.uri(), true).await?;
-    check_exit("once --exclusive", &answer, row.trial.state.expects.exclusive, &mut row.failures);
+    check_answer("once --exclusive", &answer, row.trial.state.expects.exclusive, row);
+    if answer.exit == exit::REFUSED {
+        let changes = root::difference(&before, &root.snapshot().await?);
+        ensure!(changes.is_empty(), "once --exclusive refused and changed {changes:?}");
+    }
     let held = answer.exit == exit::HELD;
     row.exclusive = Some(answer);
     if !held {
@@ -175,17 +196,29 @@ async fn only_sidecar(root: &Root) -> Result<String> {
     Ok(name.strip_prefix(&folder).unwrap_or(name).to_owned())
 }
 
-/// Each operation that is finished has one audit row; more than one means that two recoveries recorded it. What a person
-/// has put aside is not finished.
+/// Each operation that is finished has one audit row, of the right kind; more than one means that two recoveries recorded it.
+/// What a person has put aside is not finished.
 async fn check_audits(operations: &BTreeMap<String, String>, root: &Root, row: &mut Row) -> Result<()> {
     let audits = tables::audits(root).await.context("the audit cannot be read")?;
     let left = root.list(layout::RECOVERY_DIR).await?;
     let is_left = |name: &String| left.iter().any(|object| object.starts_with(name.as_str()));
+    let mut recorded = Vec::new();
     for (_, operation) in operations.iter().filter(|(name, _)| !is_left(name)) {
-        let kinds = audits.get(operation).map(Vec::as_slice).unwrap_or_default();
-        if kinds.len() != 1 {
-            row.failures.push(format!("operation {operation} is finished and recorded as {kinds:?}"));
+        match audits.get(operation).map(Vec::as_slice).unwrap_or_default() {
+            [kind] => recorded.push(kind.as_str()),
+            kinds => {
+                row.failures.push(format!("operation {operation} is finished and recorded as {kinds:?}"))
+            }
         }
+    }
+    recorded.sort_unstable();
+    // How many there are where the engine works on tables side by side, and how each has ended, is chance.
+    if !row.trial.state.races() && recorded != row.trial.state.expects.recorded {
+        let expected = row.trial.state.expects.recorded;
+        row.failures.push(format!("recorded as {recorded:?}, not as {expected:?}"));
+    }
+    for operation in audits.keys().filter(|audited| !operations.values().any(|known| known == *audited)) {
+        row.failures.push(format!("the audit has {operation}, which no sidecar named"));
     }
     Ok(())
 }
@@ -213,34 +246,43 @@ async fn settled(bench: &Bench, row: &Row, root: &Root) -> Result<()> {
     Ok(())
 }
 
-/// (4) The rows are those of the twin. (5) The engine has nothing to recover and writes on; or it does not, and the state
-/// says why.
+/// (4) Rows and commits are those of the twin. (5) The engine has nothing to recover and writes on; or the state says what it
+/// cannot do and why. The rows are those of the engine's own recovery, too, or the state says why they are not.
 async fn end(bench: &Bench, expected: &Expected, root: &Root, row: &mut Row) {
-    let Trial { state, engine, place } = &row.trial;
-    let (rows, as_expected) = expected.compare(*engine, root).await;
-    if !as_expected {
+    let Trial { state, engine, place } = row.trial.clone();
+    let Expects { afterwards, apart, history, .. } = &state.expects;
+    let (rows, seen) = expected.look(engine, root).await;
+    if !expected.is_end(&seen) {
         row.failures.push(format!("the rows are not those of the twin: {rows:?}"));
     }
-    let writes_on = outcome::judged(*engine, root).await;
-    match (&writes_on, state.expects.afterwards) {
-        (Ok(()), Afterwards::WritesOn) | (Err(_), Afterwards::Left(_)) => {}
-        (Err(error), Afterwards::WritesOn) => {
-            row.failures.push(format!("the engine does not write on: {error}"));
-        }
-        (Err(_), Afterwards::Limit(_)) => {
-            if let Err(failure) = outcome::twin_cannot_write(bench.base(*place), *engine, state).await {
-                row.failures.push(format!("{failure:#}"));
-            }
-        }
-        (Ok(()), why) => row.failures.push(format!("the engine writes on, though {why:?} was expected")),
+    let exception = Exception::of(history.as_ref(), engine);
+    if let Ok(sight) = &seen {
+        let faults = expected.history_faults(&sight.history, exception, state.races());
+        row.failures.extend(faults.into_iter().map(|fault| format!("the commits: {fault}")));
     }
+    if let Some(own) = &row.engine {
+        let apart = Exception::of(apart.as_ref(), engine);
+        row.failures.extend(outcome::disagreement(&own.rows, &rows, apart));
+    }
+    let refusal = afterwards.refusal();
+    let merged = state.merge().filter(|_| exception.is_none());
+    if let Err(error) = outcome::judged(engine, root, Questions { merged, refusal }).await {
+        row.failures.push(format!("the engine does not write on: {error}"));
+    }
+    if let Afterwards::Limit(refusal) = afterwards
+        && let Err(failure) = outcome::twin_is_refused(bench.base(place), engine, &state, refusal).await
+    {
+        row.failures.push(format!("{failure:#}"));
+    }
+    let writes_on = refusal.map_or(Ok(()), |refusal| Err(refusal.why.to_owned()));
     row.end = Some(Outcome { rows, writes_on });
 }
 
-fn check_exit(what: &str, answer: &Answer, expected: i32, failures: &mut Vec<String>) {
-    if answer.exit != expected {
-        let words = answer.stderr.trim();
-        failures.push(format!("{what} ended with {}, expected {expected} {words}", answer.words()));
+fn check_answer(what: &str, answer: &Answer, expected: Told, row: &mut Row) {
+    let words = answer.words();
+    if !expected.is(row.trial.engine, answer.exit, &answer.verdicts(), &words) {
+        let (expected, stderr) = (expected.words(row.trial.engine), answer.stderr.trim());
+        row.failures.push(format!("{what} answered {words}, expected {expected} {stderr}"));
     }
 }
 

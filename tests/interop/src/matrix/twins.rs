@@ -7,13 +7,29 @@ use anyhow::Result;
 use tokio::sync::OnceCell;
 
 use crate::dump::{self, Dump};
-use crate::engine::Engine;
+use crate::engine::{Access, Engine};
+use crate::history::History;
 use crate::program::Step;
 use crate::root::Root;
 use crate::wreck;
 
 /// What a reader sees, or why nothing.
-pub type Seen = Result<Dump, String>;
+pub type Seen = Result<Sight, String>;
+
+#[derive(Debug, Clone)]
+pub struct Sight {
+    pub rows: Dump,
+    pub history: History,
+}
+
+impl Sight {
+    /// Through a read-only open, which recovers nothing.
+    pub async fn of(engine: Engine, root: &str) -> Result<Self> {
+        let graph = engine.open(root, Access::ReadOnly).await?;
+        let rows = dump::collect(graph.as_ref()).await?;
+        Ok(Self { rows, history: History::collect(graph.as_ref()).await? })
+    }
+}
 
 pub struct Twins {
     /// Where the twins are made, one numbered root each.
@@ -26,8 +42,8 @@ impl Twins {
         Self { base, known: Mutex::default() }
     }
 
-    /// The rows that `steps`, which must not crash, leave.
-    pub async fn rows(&self, engine: Engine, steps: &[Step]) -> Seen {
+    /// What `steps`, which must not crash, leave.
+    pub async fn sight(&self, engine: Engine, steps: &[Step]) -> Seen {
         let key = (engine, format!("{steps:?}"));
         let (cell, number) = {
             let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
@@ -41,7 +57,7 @@ impl Twins {
     }
 }
 
-async fn make(engine: Engine, steps: &[Step], root: &str) -> Result<Dump> {
+async fn make(engine: Engine, steps: &[Step], root: &str) -> Result<Sight> {
     wreck::run(engine, "twin", steps, &Root::open(root)?).await?;
-    dump::collect(engine, root).await
+    Sight::of(engine, root).await
 }

@@ -1,7 +1,7 @@
 //! Crashes of `init`: there is no graph yet, or a whole one.
 
 use super::build::{crash, state};
-use super::{Afterwards, Data, Kind, State};
+use super::{Afterwards, Data, Deed, Kind, Refusal, State};
 use crate::fixture;
 use crate::program::Operation;
 
@@ -11,9 +11,9 @@ const NO_GRAPH: &str = "there is no graph yet; remove the files and run init aga
 pub fn states() -> Vec<State> {
     let unborn = |name: &str, failpoint| {
         state(name, Kind::Init, vec![crash(INIT.on_main(), failpoint)])
-            .exits(78, 78)
+            .answers("78 refused", "78 refused")
             .data(Data::Unreadable)
-            .afterwards(Afterwards::Left(NO_GRAPH))
+            .afterwards(Afterwards::Left(Refusal { of: Deed::Open, error: "__manifest", why: NO_GRAPH }))
     };
     vec![
         unborn("init-schema-source-only", "init.after_schema_pg_written")

@@ -2,7 +2,6 @@
 
 use super::build::*;
 use super::{Kind, State};
-use crate::fixture;
 use crate::program::{Act, Operation, Step};
 use crate::surgery::Surgery;
 
@@ -22,24 +21,19 @@ pub fn states() -> Vec<State> {
     states
 }
 
-/// Two properties have become indexed, and nothing has been written since.
-fn unindexed() -> Vec<Step> {
-    with(warm(), [run(Operation::ApplySchema { source: fixture::SCHEMA_INDEXED }.on_main())])
-}
-
 fn ensure_indices() -> Vec<State> {
     let one = |name: &str, failpoint, hit| {
         let steps = with(unindexed(), [crash_at(Operation::EnsureIndices.on_main(), failpoint, hit)]);
-        state(name, Kind::EnsureIndices, steps).committed()
+        state(name, Kind::EnsureIndices, steps)
     };
     vec![
         one("indices-before-sidecar", SIDECAR_WRITE, 1),
-        one("indices-none-built", INDEX, 1),
-        one("indices-one-built", INDEX, 2),
-        one("indices-built", BUILT, 1),
-        one("indices-recording", RECORDING, 1),
-        one("indices-published", PUBLISHED, 1),
-        one("indices-before-sidecar-delete", SIDECAR_DELETE, 1),
+        one("indices-none-built", INDEX, 1).nothing_to_do(),
+        one("indices-one-built", INDEX, 2).forward(),
+        one("indices-built", BUILT, 1).forward(),
+        one("indices-recording", RECORDING, 1).recording(),
+        one("indices-published", PUBLISHED, 1).published(),
+        one("indices-before-sidecar-delete", SIDECAR_DELETE, 1).published(),
     ]
 }
 
@@ -53,7 +47,7 @@ fn unindexed_branch() -> Vec<Step> {
 fn ensure_indices_on_branch() -> Vec<State> {
     let on = |name: &str, act: Act, prepared, failpoint| {
         let branch = act.branch;
-        state(name, Kind::EnsureIndices, with(prepared, [crash(act, failpoint)])).branch(branch).committed()
+        state(name, Kind::EnsureIndices, with(prepared, [crash(act, failpoint)])).branch(branch)
     };
     let own =
         |name: &str, failpoint| on(name, Operation::EnsureIndices.on(FEATURE), unindexed_branch(), failpoint);
@@ -61,17 +55,20 @@ fn ensure_indices_on_branch() -> Vec<State> {
     let forked = with(child(), [crash(Operation::EnsureIndices.on(CHILD), INDEX)]);
     let unforked = with(forked, [cut(Surgery::DropFork { table: "node:Person", branch: CHILD })]);
     vec![
-        own("indices-branch-none-built", INDEX),
-        own("indices-branch-built", BUILT),
-        own("indices-branch-published", PUBLISHED),
+        own("indices-branch-none-built", INDEX).nothing_to_do(),
+        own("indices-branch-built", BUILT).forward(),
+        own("indices-branch-published", PUBLISHED).published(),
         on("indices-grandchild-none-built", Operation::EnsureIndices.on(CHILD), child(), INDEX)
-            .afterwards(FORK_OF_FORK),
+            .nothing_to_do()
+            .afterwards(fork_of_fork(CHILD)),
         on("indices-grandchild-built", Operation::EnsureIndices.on(CHILD), child(), BUILT)
-            .afterwards(FORK_OF_FORK),
+            .forward()
+            .afterwards(fork_of_fork(CHILD)),
         state("indices-before-fork", Kind::EnsureIndices, unforked)
             .branch(CHILD)
-            .committed()
-            .afterwards(FORK_OF_FORK)
+            .nothing_to_do()
+            .afterwards(fork_of_fork(CHILD))
+            .apart(BOTH, NO_FORK)
             .notes("the sidecar pins a fork that does not exist yet"),
     ]
 }
@@ -79,7 +76,8 @@ fn ensure_indices_on_branch() -> Vec<State> {
 fn optimize() -> Vec<State> {
     let killed = |name: &str, prepared, failpoint, hit| {
         let steps = with(prepared, [crash_at(Operation::Optimize.on_main(), failpoint, hit)]);
-        state(name, Kind::Optimize, steps).committed()
+        let unfinished = "tables that the compaction had not come to are as before";
+        state(name, Kind::Optimize, steps).raced().history(BOTH, unfinished)
     };
     vec![
         killed("optimize-before-sidecar", fragmented(), SIDECAR_WRITE, 1),
@@ -101,5 +99,9 @@ fn repair() -> Vec<State> {
         let steps = with(drifted.clone(), [crash(Operation::Repair.on_main(), failpoint)]);
         state(name, Kind::Drift, steps).committed().notes("a repair has no sidecar")
     };
-    vec![one("repair-recording", RECORDING), one("repair-published", PUBLISHED)]
+    // 0.8.0 dies before its publish, so the drift is still there.
+    vec![
+        one("repair-recording", RECORDING).once_each(["0 -", "0 roll_forward"]),
+        one("repair-published", PUBLISHED),
+    ]
 }

@@ -1,7 +1,7 @@
 //! Crashes of branch merges.
 
 use super::build::*;
-use super::{Data, Kind, State};
+use super::{Kind, State};
 use crate::program::{Act, Operation, Step};
 use crate::surgery::{SidecarEdit, Surgery};
 
@@ -63,19 +63,19 @@ fn fast_forward() -> Vec<State> {
         .undone()
         .notes("the tables before the last are whole"),
         into_main("merge-unconfirmed", CONFIRM).undone(),
-        into_main("merge-confirmed", CONFIRMED).committed(),
-        into_main("merge-recording", RECORDING)
-            .engines(OLD)
-            .committed()
-            .notes("published without a merge commit, and the sidecar is gone: the merge parent is lost"),
-        into_main("merge-recording", RECORDING).engines(NEW).committed(),
-        into_main("merge-published", PUBLISHED).committed(),
-        into_main("merge-before-sidecar-delete", "recovery.sidecar_delete").committed(),
+        into_main("merge-confirmed", CONFIRMED).forward(),
+        into_main("merge-recording", RECORDING).engines(OLD).committed().history(
+            OLD,
+            "published without a merge commit, and the sidecar is gone: the merge parent is lost",
+        ),
+        into_main("merge-recording", RECORDING).engines(NEW).forward(),
+        into_main("merge-published", PUBLISHED).published(),
+        into_main("merge-before-sidecar-delete", "recovery.sidecar_delete").published(),
     ]
 }
 
 /// The same, and the target lacks an index.
-fn unindexed() -> Vec<Step> {
+fn diverged_unindexed() -> Vec<Step> {
     let drop = Surgery::DropIndex { table: "node:Person", branch: None, index: "age_idx" };
     let publish = Operation::PublishHead { table: "node:Person" }.on_main();
     with(diverged(), [Step::Prepare(drop), run(publish)])
@@ -86,12 +86,12 @@ fn three_way() -> Vec<State> {
     vec![
         into_main("merge-three-way-upserted", "branch_merge.rewrite_after_merge_pre_delete").undone(),
         into_main("merge-three-way-deleted", "branch_merge.rewrite_after_delete_pre_index").undone(),
-        one("merge-three-way-index", unindexed(), merge(FEATURE, "main"), INDEX)
+        one("merge-three-way-index", diverged_unindexed(), merge(FEATURE, "main"), INDEX)
             .undone()
             .notes("the merge builds an index that the target lacks"),
         into_main("merge-three-way-unconfirmed", CONFIRM).undone(),
-        into_main("merge-three-way-confirmed", CONFIRMED).committed(),
-        into_main("merge-three-way-published", PUBLISHED).committed(),
+        into_main("merge-three-way-confirmed", CONFIRMED).forward(),
+        into_main("merge-three-way-published", PUBLISHED).published(),
     ]
 }
 
@@ -108,20 +108,23 @@ fn siblings() -> Vec<Step> {
 
 fn into_branch() -> Vec<State> {
     let partial = "the sidecar pins one table; the others are switched or forked, and no pin says so";
+    let half = "it shows the tables that the sidecar names, and none of those that the merge takes over";
     vec![
         one("merge-main-into-branch-upserted", behind(), merge("main", FEATURE), REWRITTEN).undone(),
         one("merge-main-into-branch-confirmed", behind(), merge("main", FEATURE), CONFIRMED)
-            .committed()
+            .forward()
+            .apart(BOTH, half)
             .notes(partial),
-        one("merge-main-into-branch-published", behind(), merge("main", FEATURE), PUBLISHED).committed(),
+        one("merge-main-into-branch-published", behind(), merge("main", FEATURE), PUBLISHED).published(),
         one("merge-branch-into-branch-confirmed", siblings(), merge(FEATURE, OTHER), CONFIRMED)
-            .committed()
-            .afterwards(FORK_OF_FORK)
+            .forward()
+            .afterwards(fork_of_fork(OTHER))
+            .apart(BOTH, half)
             .notes(partial),
         one("merge-branch-into-branch-unconfirmed", siblings(), merge(FEATURE, OTHER), CONFIRM).undone(),
         one("merge-branch-into-branch-published", siblings(), merge(FEATURE, OTHER), PUBLISHED)
-            .committed()
-            .afterwards(FORK_OF_FORK),
+            .published()
+            .afterwards(fork_of_fork(OTHER)),
         one("merge-switch-only", with(branched(), [run(ADD.on_main())]), merge("main", FEATURE), CONFIRMED)
             .notes("only pointers would move: there is no sidecar and nothing has changed"),
     ]
@@ -145,6 +148,8 @@ fn before_fork() -> Vec<State> {
         state("merge-into-grandchild-upserted", Kind::BranchMerge, crashed).branch(CHILD).undone(),
         state("merge-before-fork", Kind::BranchMerge, unforked)
             .branch(CHILD)
+            .nothing_to_do()
+            .apart(BOTH, NO_FORK)
             .notes("the sidecar pins a fork that does not exist yet"),
     ]
 }
@@ -157,7 +162,7 @@ fn version_1() -> Vec<State> {
     vec![
         state("merge-version-1-whole", Kind::BranchMerge, as_version_1(confirmed))
             .undone()
-            .data(Data::Before)
+            .apart(BOTH, "it finishes whatever has moved, be the merge whole or not")
             .notes("a version-1 sidecar never says whether the merge was whole"),
         state("merge-version-1-partial", Kind::BranchMerge, as_version_1(partial)).undone(),
     ]

@@ -1,7 +1,7 @@
 //! Crashes of loads and mutations.
 
 use super::build::*;
-use super::{Kind, State};
+use super::{Data, Kind, NAME, State};
 use crate::program::{Act, Operation, Step};
 use crate::surgery::Surgery;
 
@@ -11,16 +11,21 @@ const FINALIZED: &str = "mutation.post_finalize_pre_publisher";
 const PUBLISHED: &str = "graph_publish.after_manifest_commit";
 const RECORDING: &str = "graph_publish.before_commit_append";
 const INDEX: &str = "ensure_indices.post_stage_pre_commit_btree";
-/// The failpoint name says what it kills at, per operation that walks through all of them.
-const WALK: [(&str, &str, bool); 5] = [
-    ("before-sidecar", SIDECAR_WRITE, false),
-    ("finalized", FINALIZED, true),
-    ("recording", RECORDING, true),
-    ("published", PUBLISHED, true),
-    ("before-sidecar-delete", SIDECAR_DELETE, true),
+/// Where every load and mutation passes, and what is right there.
+const WALK: [(&str, &str, fn(State) -> State); 5] = [
+    ("before-sidecar", SIDECAR_WRITE, |untouched| untouched),
+    ("finalized", FINALIZED, State::forward),
+    ("recording", RECORDING, State::recording),
+    ("published", PUBLISHED, State::published),
+    ("before-sidecar-delete", SIDECAR_DELETE, State::published),
 ];
+/// Of a complete commit with some of its indexes.
+const INDEXED: &str = "it undoes a complete commit because an index build has followed it";
 const NESTED: &str = "team/feature";
 const DELETE_DRIFT: &[&[&str]] = &[&["repair", "drift", "--to", "pin", "--yes", "--exclusive"]];
+
+const ASIDE_TO_HEAD: &[&[&str]] =
+    &[&["sidecars", "quarantine", NAME], &["repair", "drift", "--to", "head", "--yes", "--exclusive"]];
 
 pub fn states() -> Vec<State> {
     let mut states = Vec::new();
@@ -39,15 +44,15 @@ pub fn states() -> Vec<State> {
     states.extend(index_builds());
     states.extend(between_tables());
     states.extend(deletes());
+    states.extend(shown_by_others());
     states
 }
 
 /// The operation killed at each failpoint that every load and mutation passes.
 fn walk(name: &str, kind: Kind, prepared: fn() -> Vec<Step>, act: Act) -> Vec<State> {
-    let one = |(point, failpoint, moved): (&str, &'static str, bool)| {
+    let one = |(point, failpoint, expected): (&str, &'static str, fn(State) -> State)| {
         let steps = with(prepared(), [crash(act.clone(), failpoint)]);
-        let state = state(format!("{name}-{point}"), kind, steps).branch(act.branch);
-        if moved { state.committed() } else { state }
+        expected(state(format!("{name}-{point}"), kind, steps).branch(act.branch))
     };
     WALK.into_iter().map(one).collect()
 }
@@ -63,32 +68,29 @@ fn nested() -> Vec<Step> {
 
 fn finalized(name: &str, kind: Kind, prepared: Vec<Step>, act: Act) -> State {
     let branch = act.branch;
-    state(format!("{name}-finalized"), kind, with(prepared, [crash(act, FINALIZED)]))
-        .branch(branch)
-        .committed()
+    state(format!("{name}-finalized"), kind, with(prepared, [crash(act, FINALIZED)])).branch(branch).forward()
 }
 
 /// All tables have moved; the crash is in the index builds before the publish.
 fn index_builds() -> Vec<State> {
-    let notes = "the commit is complete: only index builds were still to do";
-    let first_load = [1, 2, 5, 9].map(|hit| {
-        let steps = with(cold(), [crash_at(SEED.on_main(), INDEX, hit)]);
-        state(format!("first-load-index-{hit}"), Kind::Load, steps).committed().notes(notes)
-    });
-    let overwrite = [1, 2, 3].map(|hit| {
-        let steps = with(warm(), [crash_at(REPLACE.on_main(), INDEX, hit)]);
-        state(format!("load-overwrite-index-{hit}"), Kind::Load, steps).committed().notes(notes)
-    });
-    let branch = [1, 3].map(|hit| {
-        let cold_branch = with(cold(), [run(Operation::BranchCreate { from: "main" }.on(FEATURE))]);
-        let steps = with(cold_branch, [crash_at(SEED.on(FEATURE), INDEX, hit)]);
-        state(format!("first-load-branch-index-{hit}"), Kind::Load, steps)
-            .branch(FEATURE)
-            .committed()
-            .notes(notes)
-    });
+    let one = |name: &str, kind, prepared: Vec<Step>, act: Act, hit| {
+        let branch = act.branch;
+        let steps = with(prepared, [crash_at(act, INDEX, hit)]);
+        let state = state(format!("{name}-index-{hit}"), kind, steps).branch(branch).forward();
+        let state = state.notes("the commit is complete: only index builds were still to do");
+        if hit > 1 { state.apart(BOTH, INDEXED) } else { state }
+    };
+    let cold_branch = || with(cold(), [run(Operation::BranchCreate { from: "main" }.on(FEATURE))]);
+    let first_load = |hit| one("first-load", Kind::Load, cold(), SEED.on_main(), hit);
+    let on_branch = |hit| one("first-load-branch", Kind::Load, cold_branch(), SEED.on(FEATURE), hit);
+    let overwrite = |hit| one("load-overwrite", Kind::Load, warm(), REPLACE.on_main(), hit);
+    let insert = |hit| one("insert", Kind::Mutation, cold(), INSERT_BOTH.on_main(), hit);
+    let update = |hit| one("update", Kind::Mutation, unindexed(), SET_BOTH.on_main(), hit);
+    let delete = one("delete", Kind::Mutation, unindexed(), REMOVE_DAVE.on_main(), 1);
     let whole = [finalized("first-load", Kind::Load, cold(), SEED.on_main())];
-    whole.into_iter().chain(first_load).chain(branch).chain(overwrite).collect()
+    let loads = [1, 2, 5, 9].map(first_load).into_iter().chain([1, 3].map(on_branch));
+    let mutations = [1, 3].map(insert).into_iter().chain([1, 2].map(update)).chain([delete]);
+    whole.into_iter().chain(loads).chain([1, 2, 3].map(overwrite)).chain(mutations).collect()
 }
 
 /// The process dies between the commits of two tables.
@@ -141,6 +143,29 @@ fn between_tables() -> Vec<State> {
             vec![uncommit("node:Person", None)],
         ),
         partial(
+            "load-merge-one-unmoved",
+            Kind::Load,
+            warm(),
+            UPSERT.on_main(),
+            vec![uncommit("node:Company", None)],
+        ),
+        partial(
+            "update-one-unmoved",
+            Kind::Mutation,
+            warm(),
+            SET_BOTH.on_main(),
+            vec![uncommit("node:Company", None)],
+        ),
+        partial(
+            "delete-edges-unmoved",
+            Kind::Mutation,
+            warm(),
+            REMOVE_DAVE.on_main(),
+            vec![uncommit("edge:WorksAt", None), uncommit("edge:Knows", None)],
+        )
+        .engines(NEW)
+        .notes("the node is gone, its edges are not; 0.7.2 deletes before there is a sidecar"),
+        partial(
             "insert-one-unmoved",
             Kind::Mutation,
             warm(),
@@ -159,8 +184,30 @@ fn between_tables() -> Vec<State> {
             Kind::Load,
             with(with(warm(), [crash(ADD_COMPANY.on_main(), FINALIZED)]), [uncommit("node:Company", None)]),
         )
-        .undone()
+        .answers("10 nothing_to_do waits", "0 nothing_to_do")
+        .recorded(BACK)
         .notes("nothing has moved; it goes away by itself after an hour"),
+    ]
+}
+
+/// The heads of a load's tables are shown by somebody who found them there: all by an index build, or one alone.
+fn shown_by_others() -> Vec<State> {
+    let build = run(Operation::EnsureIndices.on_main());
+    let publish = run(Operation::PublishHead { table: "node:Person" }.on_main());
+    let loaded = Data::Program { steps: with(warm(), [run(ADD.on_main())]), said: "committed" };
+    vec![
+        state(
+            "load-shown-by-index-build",
+            Kind::Load,
+            with(unindexed(), [crash(ADD.on_main(), FINALIZED), build]),
+        )
+        .published()
+        .notes("an index build shows whatever heads it finds"),
+        state("load-half-shown", Kind::Load, with(warm(), [crash(ADD.on_main(), FINALIZED), publish]))
+            .held(ASIDE_TO_HEAD)
+            .data(loaded)
+            .apart(BOTH, "it undoes the tables that are not shown and keeps the one that is")
+            .notes("somebody has shown one of four tables, and nobody can prove whose commit that was"),
     ]
 }
 
@@ -172,21 +219,25 @@ fn deletes() -> Vec<State> {
     vec![
         finalized("delete", Kind::Mutation, warm(), REMOVE_DAVE.on_main()),
         finalized("delete-branch", Kind::Mutation, owned(), REMOVE_DAVE.on(FEATURE)),
-        finalized("delete-two", Kind::Mutation, warm(), REMOVE_TWO.on_main()),
+        finalized("delete-two", Kind::Mutation, warm(), REMOVE_TWO.on_main())
+            .apart(OLD, "it expects one commit on each table, and each deletion has made one"),
         finalized("delete-without-edges", Kind::Mutation, warm(), REMOVE_BOB.on_main())
+            .once_each(["0 roll_forward ×2", "0 roll_forward"])
             .notes("0.7.2 also leaves an empty delete on the edge table that had no match"),
         old("delete-before-sidecar", with(warm(), [crash(REMOVE_DAVE.on_main(), SIDECAR_WRITE)]))
             .held(DELETE_DRIFT)
+            .answers("11 hold ×3", "11 hold ×3")
             .notes(inline),
         new("delete-before-sidecar", with(warm(), [crash(REMOVE_DAVE.on_main(), SIDECAR_WRITE)]))
             .notes(staged),
         old("delete-second-statement", with(warm(), [crash_at(REMOVE_TWO.on_main(), DELETE_STATEMENT, 2)]))
             .held(DELETE_DRIFT)
+            .answers("11 hold ×3", "11 hold ×3")
             .notes(inline),
         new("delete-second-statement", with(warm(), [crash_at(REMOVE_TWO.on_main(), DELETE_STATEMENT, 2)]))
             .notes(staged),
         state("delete-published", Kind::Mutation, with(warm(), [crash(REMOVE_DAVE.on_main(), PUBLISHED)]))
-            .committed(),
+            .published(),
     ]
 }
 

@@ -10,6 +10,8 @@ use crate::root::Root;
 pub enum SidecarEdit {
     /// Gives the object another name than its operation id.
     Rename { to: &'static str },
+    /// Deletes it, as its writer does when it has finished.
+    Remove,
     /// Sets `schema_version`.
     Version { to: u64 },
     /// As a writer of sidecar version 1 leaves it: nothing is confirmed.
@@ -29,6 +31,7 @@ impl SidecarEdit {
             Self::Rename { to } => {
                 return root.rename(&name, &format!("{}/{to}.json", layout::RECOVERY_DIR)).await;
             }
+            Self::Remove => return root.delete(&name).await,
             Self::Version { to } => sidecar["schema_version"] = json!(to),
             Self::AsVersion1 => {
                 sidecar["schema_version"] = json!(1);

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use anyhow::{Context, Result, ensure};
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchIterator, StringArray, new_null_array};
 use arrow::datatypes::{DataType, Schema};
+use lance::Dataset;
 use lance::dataset::optimize::{CompactionOptions, compact_files};
+use lance::dataset::{UpdateBuilder, WriteMode, WriteParams};
 use lance::index::DatasetIndexExt;
 
 use crate::layout;
@@ -39,6 +41,21 @@ pub async fn restore(root: &Root, table: &str, branch: Option<&str>, below: u64)
 
 pub async fn append(root: &Root, table: &str, branch: Option<&str>, id: &str) -> Result<()> {
     let mut dataset = tables::open(root, &layout::table_path(table), branch).await?;
+    let (schema, row) = one_row(&dataset, id)?;
+    dataset.append(RecordBatchIterator::new([Ok(row)], schema), None).await?;
+    Ok(())
+}
+
+pub async fn overwrite(root: &Root, table: &str, id: &str) -> Result<()> {
+    let dataset = tables::open(root, &layout::table_path(table), None).await?;
+    let (schema, row) = one_row(&dataset, id)?;
+    let params = WriteParams { mode: WriteMode::Overwrite, ..WriteParams::default() };
+    Dataset::write(RecordBatchIterator::new([Ok(row)], schema), Arc::new(dataset), Some(params)).await?;
+    Ok(())
+}
+
+/// A row that a graph could have.
+fn one_row(dataset: &Dataset, id: &str) -> Result<(Arc<Schema>, RecordBatch)> {
     let schema = Arc::new(Schema::from(dataset.schema()));
     let column = |name: &str, kind: &DataType| -> ArrayRef {
         match (name, kind) {
@@ -47,8 +64,14 @@ pub async fn append(root: &Root, table: &str, branch: Option<&str>, id: &str) ->
         }
     };
     let columns = schema.fields().iter().map(|field| column(field.name(), field.data_type())).collect();
-    let batch = RecordBatch::try_new(schema.clone(), columns)?;
-    dataset.append(RecordBatchIterator::new([Ok(batch)], schema), None).await?;
+    let row = RecordBatch::try_new(schema.clone(), columns)?;
+    Ok((schema, row))
+}
+
+pub async fn clear(root: &Root, table: &str, column: &str) -> Result<()> {
+    let dataset = tables::open(root, &layout::table_path(table), None).await?;
+    let update = UpdateBuilder::new(Arc::new(dataset)).set(column, "NULL")?.build()?;
+    update.execute().await?;
     Ok(())
 }
 
@@ -60,11 +83,11 @@ pub async fn compact(root: &Root, table: &str) -> Result<()> {
     Ok(())
 }
 
-pub async fn delete_nothing(root: &Root, table: &str) -> Result<()> {
+pub async fn delete(root: &Root, table: &str, condition: &str) -> Result<()> {
     let mut dataset = tables::open(root, &layout::table_path(table), None).await?;
     let before = dataset.version_id();
-    dataset.delete("false").await?;
-    ensure!(dataset.version_id() > before, "an empty delete committed nothing");
+    dataset.delete(condition).await?;
+    ensure!(dataset.version_id() > before, "the delete committed nothing");
     Ok(())
 }
 

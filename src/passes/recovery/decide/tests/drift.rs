@@ -64,6 +64,16 @@ fn rows_that_nothing_explains_are_a_persons_choice() {
     }
 }
 
+/// A writer between its first commit and its publish looks the same, whether or not its sidecar was seen.
+#[test]
+fn no_person_is_asked_before_the_grace_is_over() {
+    let young = Drift { quiet_for: Some(Duration::from_secs(20)), ..drift(FOREIGN) };
+    let left = Policy::GRACE - Duration::from_secs(20);
+    assert_eq!(when(&young, None), Timing::Grace { left: Some(left) });
+    assert_eq!(when(&young, Some(Window::Exclusive)), Timing::Grace { left: Some(left) });
+    assert_eq!(when(&Drift { quiet_for: None, ..drift(FOREIGN) }, None), Timing::Grace { left: None });
+}
+
 #[test]
 fn what_cannot_be_read_or_cannot_be_true_is_held() {
     assert_eq!(told(&drift("7 | Append Restore(7) ?")), "hold");

@@ -11,7 +11,7 @@ use std::time::Duration;
 /// These files staged, which with the final ones are a schema of the tables there are.
 fn staged(files: &[ContractFile]) -> Leftover {
     let seen = SchemaSeen { staged: files.to_vec(), ..SchemaSeen::default() };
-    Leftover { seen, quiet_for: Some(LONG) }
+    Leftover { seen, quiet_for: Some(LONG), owner: None }
 }
 
 fn locked(left: Leftover) -> Leftover {
@@ -103,5 +103,16 @@ fn both_ways_wait_for_the_grace_and_then_for_a_window_by_hand() {
         for window in [None, Some(Window::Schedule)] {
             assert_eq!(decided(&staged(&files), window).timing, Timing::ManualWindow);
         }
+    }
+}
+
+#[test]
+fn what_may_be_that_of_a_record_which_is_not_judged_is_left_to_it() {
+    for files in [vec![Source, Compiled, State], vec![Source]] {
+        let owner = Some("__recovery/x.json".to_owned());
+        let left = Leftover { owner, ..locked(staged(&files)) };
+        let decision = by_hand(&left);
+        assert_eq!((decision.verdict, decision.timing), (Verdict::Hold, Timing::Person));
+        assert!(decision.reason.contains("__recovery/x.json") && decision.schema.is_none(), "{decision:?}");
     }
 }
