@@ -4,6 +4,7 @@
 
 # One target directory for all checkouts: Lance is built once.
 export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/outrigger/target
+export PROMTOOL ?= $(or $(shell command -v promtool 2>/dev/null),$(CARGO_TARGET_DIR)/prometheus/usr/bin/promtool)
 
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
 
@@ -40,10 +41,10 @@ bench: setup
 	scripts/with-s3-server cargo bench -- --json docs/benchmarks.json $(BENCH)
 
 # Models and decisions alone: no Lance, seconds.
-check:
+check: setup-target
 	cargo test --no-default-features --lib
 
-setup: setup-build setup-s3
+setup: setup-build setup-s3 setup-promtool
 
 # The real engines as judge, both releases, against docs/interop.md: every state, a part of them with STATES='--sample NUMBER';
 # STATES=--update writes the page.
@@ -51,17 +52,25 @@ STATES ?=
 INTEROP := CARGO_TARGET_DIR="$(CARGO_TARGET_DIR)-interop" cargo
 interop: setup
 	cargo build --quiet
+	@CARGO_TARGET_DIR="$(CARGO_TARGET_DIR)-interop" scripts/setup-target tests/interop/Cargo.toml
 	$(INTEROP) build --locked --manifest-path tests/interop/Cargo.toml
 	scripts/with-s3-server "$(CARGO_TARGET_DIR)-interop/debug/interop" matrix \
 		--outrigger "$(CARGO_TARGET_DIR)/debug/outrigger" --document docs/interop.md $(STATES)
 
 # That the judge notices what is wrong: the harness with a stand-in for Outrigger that misbehaves.
 interop-test: setup-build
+	@CARGO_TARGET_DIR="$(CARGO_TARGET_DIR)-interop" scripts/setup-target tests/interop/Cargo.toml
 	$(INTEROP) test --locked --manifest-path tests/interop/Cargo.toml
 
-.PHONY: setup-build setup-s3
-setup-build:
+.PHONY: setup-build setup-target setup-s3 setup-promtool
+setup-build: setup-target
 	@scripts/setup-protoc
+
+setup-target:
+	@scripts/setup-target Cargo.toml
+
+setup-promtool:
+	@scripts/setup-promtool
 
 setup-s3:
 	@scripts/setup-s3-server

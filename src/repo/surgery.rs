@@ -71,7 +71,7 @@ impl Repository {
     async fn remove_branch(&self, dataset: &str, branch: &Branch) -> Result<()> {
         let Some(name) = branch.name() else { return Err(Error::internal("main is never removed")) };
         let session = self.fresh_session();
-        let Some(mut main) = super::dataset::open(&self.store, &session, &key(dataset)?, None).await? else {
+        let Some(main) = super::dataset::open(&self.store, &session, &key(dataset)?, None).await? else {
             return Ok(());
         };
         let failed = |error| explain(error, format_args!("cannot remove branch {branch} of {dataset}"));
@@ -91,18 +91,26 @@ impl Repository {
         }
         let nested = others.keys().filter(|other| other.starts_with(&format!("{name}/")));
         let nested: Vec<String> = nested.map(|other| format!("{dataset}/tree/{other}/")).collect();
-        for file in versions_first(self.store.list(&key(&branch_path(dataset, branch))?).await?) {
-            if !nested.iter().any(|tree| file.key.as_str().starts_with(tree.as_str())) {
+        let tree = branch_path(dataset, branch);
+        for file in versions_first(self.store.list(&key(&tree)?).await?) {
+            let path = file.key.as_str();
+            let dir =
+                path.strip_prefix(&tree).and_then(|rest| rest.trim_start_matches('/').split('/').next());
+            let is_own = dir.is_some_and(|dir| OWN.contains(&dir));
+            if is_own && !nested.iter().any(|tree| path.starts_with(tree.as_str())) {
                 self.store.delete(&file.key).await?;
             }
         }
-        match main.force_delete_branch(name).await {
-            Ok(()) => Ok(()),
-            Err(error) if kind_of(&error) == Kind::Missing => Ok(()),
-            Err(error) => Err(failed(error)),
+        match branches::list(&self.store, dataset).await?.remove(branch) {
+            Some(record) => self.store.delete(&record.key).await,
+            None => Ok(()),
         }
     }
 }
+
+/// The directories of a lineage. A branch whose name begins like another's lies in the other's tree, and may just be made,
+/// its record not yet written; Lance's own removal would take it along.
+const OWN: [&str; 5] = ["_versions", "data", "_indices", "_deletions", "_transactions"];
 
 fn key(path: &str) -> Result<Key> {
     Key::parse(path).map_err(|bad| Error::internal(bad.to_string()))

@@ -119,7 +119,7 @@ async fn a_writer_that_begins_during_the_look_completes_nobody_else(graph: Graph
         writer.table(PERSON).append(&["eve"]).await;
     };
     let at_person = |call: &Call| call.path.as_ref().contains(&path_of(PERSON));
-    let fault = Arc::new(Meanwhile::at(move |_, call| at_person(call), begins));
+    let fault = Arc::new(Meanwhile::at(move |call| at_person(call), begins));
     let told = graph.recoverer().without_window().under(fault.clone()).run().await.unwrap();
     assert!(fault.happened());
     assert_ne!(told.report.scopes[0].outcome, Outcome::Done, "{:?}", told.report.scopes);
@@ -138,7 +138,7 @@ async fn a_record_that_another_recoverer_has_put_in_the_sidecars_place_is_judged
     let dies = async move { drop(other.recoverer().under(Arc::new(Dies::after_writes(2))).run().await) };
     let fence = format!("__recovery/{operation}.fence");
     let arms = move |call: &Call| is_write(call) && call.path.as_ref().ends_with(&fence);
-    let fault = Arc::new(Meanwhile::at(move |_, call| arms(call), dies));
+    let fault = Arc::new(Meanwhile::at(move |call| arms(call), dies));
     let told = graph.recoverer().under(fault.clone()).run().await.unwrap();
     assert!(fault.happened());
     assert_eq!(told.ended(&operation), (Verdict::RollBack, Outcome::Done), "{:?}", told.report.scopes);
@@ -158,7 +158,7 @@ async fn a_writer_that_publishes_during_the_look_is_not_recorded_as_undone(graph
         writer.publish_heads(&[PERSON, COMPANY]).await;
     };
     let publishes = |call: &Call| is_write(call) && call.path.as_ref().contains("__manifest/");
-    let fault = Arc::new(Meanwhile::at(move |_, call| publishes(call), wakes_up));
+    let fault = Arc::new(Meanwhile::at(move |call| publishes(call), wakes_up));
     let told = graph.recoverer().under(fault.clone()).run().await.unwrap();
     assert!(fault.happened());
     assert_eq!(

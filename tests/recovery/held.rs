@@ -1,7 +1,7 @@
 //! What is not understood is left untouched and named; everything else goes on.
 
 use crate::support::graph::create::stamp;
-use crate::support::graph::{COMPANY, Graph, KNOWS, MAIN, MANIFEST, PERSON, TABLES, path_of};
+use crate::support::graph::{COMPANY, Graph, KNOWS, MAIN, MANIFEST, PERSON, TABLES, next_ulid, path_of};
 use crate::wrecks::{self, FEATURE, Spoiled};
 use crate::{claims, on_both_dialects};
 use outrigger::Kind;

@@ -241,7 +241,7 @@ async fn a_branch_made_anew_under_a_publish_is_left_as_it_was_made(graph: Graph)
     };
     let tree = format!("{MANIFEST}/tree/{FEATURE}/_versions");
     let publishes = move |call: &Call| call.verb == Verb::Create && call.path.as_ref().contains(&tree);
-    let fault = Arc::new(Meanwhile::at(move |_, call| publishes(call), event));
+    let fault = Arc::new(Meanwhile::at(move |call| publishes(call), event));
     graph.recoverer().under(fault.clone()).run().await.unwrap();
     assert!(fault.happened());
     let rows = graph.rows(FEATURE, PERSON).await;

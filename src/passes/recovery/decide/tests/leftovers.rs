@@ -113,6 +113,6 @@ fn what_may_be_that_of_a_record_which_is_not_judged_is_left_to_it() {
         let left = Leftover { owner, ..locked(staged(&files)) };
         let decision = by_hand(&left);
         assert_eq!((decision.verdict, decision.timing), (Verdict::Hold, Timing::Person));
-        assert!(decision.reason.contains("__recovery/x.json") && decision.schema.is_none(), "{decision:?}");
+        assert!(decision.reason.contains("__recovery/x.json") && decision.schema.is_none());
     }
 }
