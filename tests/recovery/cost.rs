@@ -80,9 +80,9 @@ async fn a_commit_of_three_tables_on_s3_costs_22_requests_in_graph_v4_and_33_in_
     three_tables_forward(Graph::on_s3(Dialect::GraphV3).await, 33).await;
 }
 
-/// Requests of a whole run on a fresh graph, the search for drift included (two for each table and fork, one more for a fork's
-/// record): on graph-v3, on graph-v4. On disk, where Lance
-/// reads a file in more pieces. The first recovery of a graph also creates the dataset of its audit.
+/// Requests of a whole run on a fresh graph: on graph-v3, on graph-v4. The search for drift is in them: two for each table and
+/// fork, one more for a fork's record. On disk, where Lance reads a file in more pieces. The first recovery of a graph also
+/// creates the dataset of its audit.
 const GOLDEN: &[(&str, usize, usize)] = &[
     ("complete", 42, 32),
     ("complete_first_write_on_a_branch", 63, 49),
