@@ -85,7 +85,7 @@ impl Clock for Readings {
 impl Daemon {
     /// One look; when the next is wanted.
     pub async fn look(&self) -> Duration {
-        self.look_because(Reason::Interval).await
+        self.look_because(Reason::Again).await
     }
 
     pub async fn look_because(&self, reason: Reason) -> Duration {
