@@ -240,7 +240,8 @@ async fn of_two_one_works_and_the_other_follows_when_it_is_killed() {
     one.until("ready", ready);
     other.until("ready", ready);
     one.until("one of them has settled it", |_| {
-        [&one, &other].map(|daemon| daemon.reconcile());
+        one.reconcile();
+        other.reconcile();
         std::thread::sleep(Duration::from_millis(300));
         one.has_metric(SETTLED_ONE) || other.has_metric(SETTLED_ONE)
     });
