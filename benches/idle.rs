@@ -6,6 +6,7 @@ use crate::support::ministack;
 use crate::support::repos;
 use outrigger::repo::Dialect;
 use outrigger::store::{Key, RepoUri, Store, StoreParts};
+use serde_json::Value;
 use std::fmt::Write;
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
@@ -40,15 +41,15 @@ pub async fn measure(report: &mut Report) {
 /// The same graph in many places of one bucket: a graph without branches holds no address.
 async fn on_s3(graph: &Graph) -> String {
     let bucket = ministack::server().bucket();
-    let files = graph.place.list(&Key::parse("__manifest").expect("a key")).await.expect("files");
-    let mut config = String::new();
+    let files = graph.picture().await;
+    let endpoint = ministack::server().endpoint();
+    let mut config = format!("[store]\nendpoint = \"{endpoint}\"\nregion = \"us-east-1\"\n");
     for n in 0..REPOSITORIES {
         let uri = format!("s3://{bucket}/graphs/{n}");
         let place = RepoUri::parse(&uri).expect("an address");
         let store = Store::open(&place, &repos::s3_settings(), StoreParts::real()).await.expect("a store");
-        for file in &files {
-            let object = graph.place.get(&file.key).await.expect("a file").expect("it is there");
-            store.put(&file.key, object.bytes).await.expect("a copy");
+        for (key, bytes) in &files {
+            store.put(&Key::parse(key).expect("a key"), bytes.clone().into()).await.expect("a copy");
         }
         write!(
             config,
@@ -59,11 +60,12 @@ async fn on_s3(graph: &Graph) -> String {
     config
 }
 
-/// The most memory that the daemon ever held.
+/// The most memory that the daemon ever held: all of it open, and nothing to do.
 fn memory(place: &str, dir: &Path, config: &str) -> Row {
     let daemon = Daemon::start(dir, config);
-    daemon.until_ready();
+    daemon.until_all_is_well();
     std::thread::sleep(WATCHED_FOR);
+    assert_eq!(daemon.not_well(), [""; 0], "{place}");
     let what = format!("{REPOSITORIES} idle repositories {place}: the most memory in use");
     Row::new(what, daemon.peak_mib(), "MiB").at_most(MOST_MIB)
 }
@@ -88,9 +90,6 @@ impl Daemon {
         let child = Command::new(env!("CARGO_BIN_EXE_outrigger"))
             .args(["run", "--listen", &free.to_string(), "--config"])
             .arg(&file)
-            .env("AWS_ENDPOINT_URL", ministack::server().endpoint())
-            .env("AWS_ALLOW_HTTP", "true")
-            .env("AWS_REGION", "us-east-1")
             .env("AWS_ACCESS_KEY_ID", "test")
             .env("AWS_SECRET_ACCESS_KEY", "test-secret")
             .stderr(Stdio::null())
@@ -99,22 +98,32 @@ impl Daemon {
         Self { child, address: free.to_string() }
     }
 
-    fn until_ready(&self) {
+    fn until_all_is_well(&self) {
         let end = Instant::now() + Duration::from_secs(120);
-        while !self.is_ready() {
-            assert!(Instant::now() < end, "the daemon does not become ready");
-            std::thread::sleep(Duration::from_millis(200));
+        while !self.not_well().is_empty() {
+            assert!(Instant::now() < end, "not every repository could be opened: {:?}", self.not_well());
+            std::thread::sleep(Duration::from_secs(1));
         }
     }
 
-    fn is_ready(&self) -> bool {
+    /// Repositories that are not open, or in which something is to be done; and why.
+    fn not_well(&self) -> Vec<String> {
+        let Some(status) = self.status() else { return vec!["no answer".to_owned()] };
+        let repositories = status["repositories"].as_object().expect("repositories");
+        assert_eq!(repositories.len(), REPOSITORIES);
+        let is_well =
+            |of: &Value| of["dialect"] == "graph-v4" && of["outcome"] == "converged" && of["error"].is_null();
+        repositories.iter().filter(|(_, of)| !is_well(of)).map(|(name, of)| format!("{name}: {of}")).collect()
+    }
+
+    fn status(&self) -> Option<Value> {
         use std::io::{Read, Write};
-        let Ok(mut stream) = TcpStream::connect(&self.address) else { return false };
-        let request = format!("GET /readyz HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.address);
+        let mut stream = TcpStream::connect(&self.address).ok()?;
+        let request = format!("GET /status HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.address);
+        stream.write_all(request.as_bytes()).ok()?;
         let mut answer = String::new();
-        stream.write_all(request.as_bytes()).is_ok()
-            && stream.read_to_string(&mut answer).is_ok()
-            && answer.starts_with("HTTP/1.1 200")
+        stream.read_to_string(&mut answer).ok()?;
+        serde_json::from_str(answer.split_once("\r\n\r\n")?.1).ok()
     }
 
     fn peak_mib(&self) -> f64 {

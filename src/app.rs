@@ -11,7 +11,7 @@ use crate::passes::recovery::observe::Grace;
 use crate::passes::recovery::run::Run;
 use crate::passes::report::{ActionKind, ActionOutcome};
 use crate::repo::Repository;
-use crate::runtime::windows::{self, ManualWindow};
+use crate::runtime::windows::{Which, Windows};
 use crate::store::{RepoUri, Store, StoreParts, StoreSettings};
 use async_trait::async_trait;
 use std::sync::Arc;
@@ -54,30 +54,26 @@ pub enum Leave {
     /// The person's word that no writer is active while the command runs.
     Exclusive,
     /// A window that a person opened; looked at in the store before each act.
-    Manual(ManualWindow),
+    Within(Which),
     /// None.
     None,
 }
 
 impl Leave {
-    /// The operator's word, or else the manual window that is open and not in its last tenth.
+    /// The operator's word, or else the manual window that allows most, if something may begin in it.
     pub async fn of(exclusive: bool, store: &Store) -> Result<Self> {
         if exclusive {
             return Ok(Self::Exclusive);
         }
-        let now = store.now();
-        let accepts = |window: &ManualWindow| {
-            now.and_then(|now| window.left(now)).is_some_and(|left| left > window.length / 10)
-        };
-        let open = windows::list(store).await?.into_iter().rfind(accepts);
-        Ok(open.map_or(Self::None, Self::Manual))
+        let open = Windows::manual(store).await?.open(SystemClock::new().now(), store.now());
+        Ok(open.filter(|open| open.accepts_new_scopes).map_or(Self::None, |open| Self::Within(open.which)))
     }
 
     /// The window that decisions are made under.
     pub fn window(&self) -> Option<Window> {
         match self {
             Self::Exclusive => Some(Window::Exclusive),
-            Self::Manual(_) => Some(Window::Manual),
+            Self::Within(window) => Some(window.kind()),
             Self::None => None,
         }
     }
@@ -108,10 +104,7 @@ impl Handles for OneShot {
     async fn permit(&self) -> Result<Option<Permit>> {
         let open = match &self.leave {
             Leave::Exclusive => true,
-            Leave::Manual(window) => {
-                let listed = windows::list(&self.store).await?.contains(window);
-                listed && self.store.now().is_some_and(|now| window.left(now).is_some())
-            }
+            Leave::Within(window) => window.is_still_open(&self.store, self.now()).await?,
             Leave::None => false,
         };
         Ok(self.leave.window().filter(|_| open).map(Permit::of))

@@ -3,7 +3,7 @@
 #![cfg(feature = "engine")]
 
 use outrigger::config::{self, PassName, RepositoryName, Secret, Settings, Sources};
-use outrigger::host::SystemClock;
+use outrigger::host::{Clock, SystemClock};
 use outrigger::model::Timestamp;
 use outrigger::model::audit::Verdict;
 use outrigger::passes::report::{ActionKind, ActionOutcome, WaitReason};
@@ -479,12 +479,39 @@ async fn a_body_of_any_announced_length_is_not_read_to_its_end() {
 }
 
 #[tokio::test]
+async fn clients_that_never_end_their_request_lose_their_places() {
+    let world = World::with_token().await;
+    let mut slow = Vec::new();
+    for _ in 0..64 {
+        slow.push(TcpStream::connect(world.address).await.unwrap());
+    }
+    // A letter a second each: none of them is silent.
+    let dripping = tokio::spawn(async move {
+        for letter in b"GET /healthz HTTP/1.1".repeat(10) {
+            for stream in &mut slow {
+                let _ = stream.write_all(&[letter]).await;
+            }
+            SystemClock::new().sleep(Duration::from_secs(1)).await;
+        }
+    });
+    let clock = SystemClock::new();
+    let asked = health::get(world.address, "/healthz", Duration::from_secs(1), &clock).await;
+    assert!(asked.is_err(), "all places are taken: the test shows nothing");
+    health::check(world.address, Duration::from_secs(30), &clock).await.unwrap();
+    dripping.abort();
+}
+
+#[tokio::test]
 async fn stopping_does_not_wait_for_an_idle_client() {
     let world = World::with_token().await;
     let _idle = TcpStream::connect(world.address).await.unwrap();
     assert_eq!(world.get("/healthz").await.status, 200);
     world.stop.cancel();
-    tokio::time::timeout(Duration::from_secs(5), world.serving).await.unwrap().unwrap().unwrap();
+    let clock = SystemClock::new();
+    tokio::select! {
+        ended = world.serving => ended.unwrap().unwrap(),
+        () = clock.sleep(Duration::from_secs(5)) => panic!("it waits"),
+    }
 }
 
 #[tokio::test]

@@ -6,14 +6,11 @@ use crate::model::{Permit, Timestamp};
 use crate::passes::recovery::act::{Handles, Turn};
 use crate::passes::report::{ActionKind, ActionOutcome};
 use crate::runtime::lease::{Lease, Taken};
-use crate::runtime::windows::{Open, Windows};
+use crate::runtime::windows::Which;
 use crate::store::Store;
 use crate::telemetry::metrics::RepositoryMetrics;
 use async_trait::async_trait;
-use std::sync::{Arc, Mutex, PoisonError};
-
-/// Windows that are looked at while acts go on.
-pub(super) type SharedWindows = Arc<Mutex<Windows>>;
+use std::sync::Arc;
 
 /// The handles of one activation.
 pub(super) struct Acting {
@@ -21,16 +18,15 @@ pub(super) struct Acting {
     pub(super) ulid: Arc<dyn Fn() -> String + Send + Sync>,
     pub(super) store: Store,
     pub(super) lease: Arc<Lease>,
-    pub(super) windows: SharedWindows,
-    /// When the window that was open at the start of the activation ends by our own monotonic clock: a wall clock that
-    /// is set back meanwhile does not lengthen it.
-    pub(super) until: Option<Monotonic>,
+    pub(super) window: Option<Within>,
     pub(super) metrics: RepositoryMetrics,
 }
 
-/// The window that is open now, as far as was seen.
-pub(super) fn open_window(windows: &SharedWindows, clock: &dyn Clock, store: &Store) -> Option<Open> {
-    windows.lock().unwrap_or_else(PoisonError::into_inner).open(clock.now(), store.now())
+/// The window that was open at the start of the activation, and no other.
+pub(super) struct Within {
+    pub(super) which: Which,
+    /// When it ends by our own monotonic clock: a wall clock that is set back meanwhile does not lengthen it.
+    pub(super) until: Monotonic,
 }
 
 #[async_trait]
@@ -62,17 +58,10 @@ impl Handles for Acting {
 
     /// A manual window is looked at in the store before each act: whoever has closed it is obeyed at once.
     async fn permit(&self) -> Result<Option<Permit>> {
-        if self.until.is_none_or(|until| self.clock.monotonic() >= until) {
-            return Ok(None);
-        }
-        let open = open_window(&self.windows, self.clock.as_ref(), &self.store);
-        if let Some(object) = open.and_then(|open| open.object)
-            && self.store.head(&object).await?.is_none()
-        {
-            self.windows.lock().unwrap_or_else(PoisonError::into_inner).forget(&object);
-        }
-        let open = open_window(&self.windows, self.clock.as_ref(), &self.store);
-        Ok(open.map(|open| Permit::of(open.window)))
+        let Some(Within { which, until }) = &self.window else { return Ok(None) };
+        let open =
+            self.clock.monotonic() < *until && which.is_still_open(&self.store, self.clock.now()).await?;
+        Ok(open.then(|| Permit::of(which.kind())))
     }
 
     fn acted(&self, kind: ActionKind, outcome: ActionOutcome) {

@@ -121,3 +121,59 @@ impl http::Daemon for Board {
         Ok(http::Accepted { repositories: wanted.into_iter().map(ToString::to_string).collect() })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::SystemClock;
+    use crate::runtime::queue::Requeue;
+    use crate::runtime::runner::{Activation, Runner};
+    use crate::telemetry::http::Daemon;
+
+    struct Nothing;
+
+    #[async_trait::async_trait]
+    impl Activation<RepositoryName> for Nothing {
+        async fn run(&self, _: Wake<RepositoryName>) -> Requeue {
+            Requeue::OnChange
+        }
+
+        fn panicked(&self, _: &RepositoryName, _: &str) -> Requeue {
+            Requeue::OnChange
+        }
+    }
+
+    /// Three repositories, of which at most two may wait; nobody runs them.
+    fn board() -> Board {
+        let runner = Runner::new(Arc::new(SystemClock::new()), NonZeroUsize::MIN, Arc::new(Nothing));
+        let statuses =
+            ["a", "b", "c"].map(|name| (RepositoryName::parse(name).unwrap(), SharedStatus::default()));
+        Board::new(runner.waker(), statuses.into(), NonZeroUsize::new(2).unwrap())
+    }
+
+    #[test]
+    fn requests_are_accepted_until_enough_wait() {
+        let board = board();
+        let accepted = |name: &str| Ok(http::Accepted { repositories: vec![name.to_owned()] });
+        assert_eq!(board.reconcile(Some("a")), accepted("a"));
+        assert_eq!(board.reconcile(Some("nobody")), Err(http::Rejected::NoSuchRepository));
+        assert_eq!(board.reconcile(Some("a")), accepted("a"), "it waits already");
+        assert_eq!(board.reconcile(Some("b")), accepted("b"));
+        assert_eq!(board.reconcile(Some("c")), Err(http::Rejected::Busy { retry_after: BUSY_RETRY }));
+        assert_eq!(board.waker.waiting(), 2);
+    }
+
+    #[test]
+    fn nothing_is_accepted_and_nobody_is_told_ready_while_shutting_down() {
+        let board = board();
+        for status in board.statuses.values() {
+            status.lock().unwrap().looked_at = Timestamp::from_micros(0);
+        }
+        assert!(board.ready());
+        board.shut_down();
+        assert!(!board.ready());
+        let shutting_down = http::Rejected::ShuttingDown { retry_after: SUCCESSOR_RETRY };
+        assert_eq!(board.reconcile(None), Err(shutting_down));
+        assert_eq!(board.waker.waiting(), 0);
+    }
+}

@@ -1,6 +1,5 @@
 //! How much of the pass is due at one look. Pure.
 
-use crate::runtime::queue::Reason;
 use std::time::Duration;
 
 /// How long the search for what no sidecar explains is left out while nothing asks for it.
@@ -20,13 +19,17 @@ pub enum Extent {
 /// What one look has shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Facts {
-    /// Why we look.
-    pub reason: Reason,
+    /// What a start, a request or the pass's own schedule has asked for, or an earlier look has found due, if no run has come to
+    /// its end since.
+    pub wanted: Extent,
+    /// What the last run had to leave may be tried again: a scope that failed or lost a race has had its rest, or the turn
+    /// that one waits for may be ours.
+    pub left_over: bool,
     /// The pass runs by a schedule of its own.
     pub scheduled: bool,
     /// Since everything was last looked at; `None` if it never was.
     pub since_everything: Option<Duration>,
-    /// Much more time has passed since the last look than was asked for: this host slept, or was stopped.
+    /// This host has slept since the last look.
     pub paused: bool,
     /// Sidecars or fence records came, went or changed since the last look.
     pub control_changed: bool,
@@ -46,8 +49,11 @@ pub struct Facts {
 
 /// The most that anything asks for.
 pub fn extent(facts: &Facts) -> Extent {
-    let asked = matches!(facts.reason, Reason::Start | Reason::Schedule | Reason::Request);
-    if asked || facts.since_everything.is_none() {
+    facts.wanted.max(newly_due(facts))
+}
+
+fn newly_due(facts: &Facts) -> Extent {
+    if facts.since_everything.is_none() || facts.left_over {
         return Extent::Everything;
     }
     if facts.scheduled {
@@ -70,7 +76,8 @@ mod tests {
     use super::*;
 
     const IDLE: Facts = Facts {
-        reason: Reason::Interval,
+        wanted: Extent::Nothing,
+        left_over: false,
         scheduled: false,
         since_everything: Some(Duration::from_secs(60)),
         paused: false,
@@ -98,6 +105,13 @@ mod tests {
     }
 
     #[test]
+    fn what_a_failed_run_was_to_do_is_due_again() {
+        assert_eq!(extent(&Facts { wanted: Extent::Claims, ..IDLE }), Extent::Claims);
+        let facts = Facts { wanted: Extent::Claims, paused: true, ..IDLE };
+        assert_eq!(extent(&facts), Extent::Everything);
+    }
+
+    #[test]
     fn a_settled_claim_is_untold_at_the_next_change() {
         assert_eq!(extent(&Facts { control_changed: true, told_claims: true, ..IDLE }), Extent::Claims);
         assert_eq!(
@@ -108,11 +122,11 @@ mod tests {
     }
 
     #[test]
-    fn a_start_a_pause_an_appointment_and_ten_minutes_ask_for_everything() {
+    fn a_wish_a_pause_an_appointment_and_ten_minutes_ask_for_everything() {
         for facts in [
             Facts { since_everything: None, ..IDLE },
-            Facts { reason: Reason::Start, ..IDLE },
-            Facts { reason: Reason::Request, ..IDLE },
+            Facts { wanted: Extent::Everything, ..IDLE },
+            Facts { left_over: true, ..IDLE },
             Facts { paused: true, ..IDLE },
             Facts { appointed: true, ..IDLE },
             Facts { window_for_waiting: true, ..IDLE },
@@ -123,9 +137,10 @@ mod tests {
     }
 
     #[test]
-    fn a_pass_with_a_schedule_waits_for_it() {
+    fn a_pass_with_a_schedule_waits_for_it_and_then_ends_what_it_has_begun() {
         let facts = Facts { scheduled: true, appointed: true, ripe: true, control_changed: true, ..IDLE };
         assert_eq!(extent(&facts), Extent::Nothing);
-        assert_eq!(extent(&Facts { reason: Reason::Schedule, ..facts }), Extent::Everything);
+        assert_eq!(extent(&Facts { wanted: Extent::Everything, ..facts }), Extent::Everything);
+        assert_eq!(extent(&Facts { left_over: true, ..facts }), Extent::Everything);
     }
 }

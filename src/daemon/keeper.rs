@@ -1,7 +1,7 @@
 //! One repository: look, decide how much of the pass is due, run it, say when to come back.
 
 use super::Parts;
-use super::acting::{Acting, SharedWindows, open_window};
+use super::acting::{Acting, Within};
 use super::board::{OpenWindow, SharedStatus, Status};
 use super::booking;
 use super::due::{Extent, Facts, extent};
@@ -10,7 +10,7 @@ use crate::config::{LeaseSettings, PassName, PassSettings, RepositorySettings};
 use crate::error::{Error, Kind, Result};
 use crate::host::chance::jittered;
 use crate::host::{Host, Monotonic};
-use crate::model::{Branch, Window};
+use crate::model::{Branch, Timestamp};
 use crate::passes::recovery::decide::Policy;
 use crate::passes::recovery::observe::Grace;
 use crate::passes::recovery::run::{self as recovery, Run};
@@ -20,17 +20,18 @@ use crate::runtime::backoff::{Backoff, BackoffPolicy};
 use crate::runtime::lease::Lease;
 use crate::runtime::queue::{Reason, Requeue};
 use crate::runtime::watch::{News, Watch, claims_in, oldest};
-use crate::runtime::windows::{Open, Windows};
+use crate::runtime::windows::{Open, Which, Windows};
 use crate::store::{Key, Meta, Requests, Store};
 use crate::telemetry::labels::ActivationOutcome;
 use crate::telemetry::metrics::RepositoryMetrics;
 use futures::FutureExt;
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use tracing::Instrument;
 
-/// A look that comes this many intervals late was not late: this host slept, or was stopped.
+/// The steady clock stands still while the host sleeps. If the wall clock moved on by so many intervals more, it has slept; a
+/// wall clock that was put forward costs a look at everything.
 const PAUSE_INTERVALS: u32 = 4;
 
 /// Keeps one repository in order.
@@ -46,6 +47,8 @@ pub struct Keeper {
 /// What is remembered between looks. Losing it costs requests and starts waits anew, no more.
 struct State {
     kept: Option<Kept>,
+    /// What is due since no run has come to its end.
+    wanted: Extent,
     /// Failures of whole looks.
     failures: Backoff<()>,
 }
@@ -54,17 +57,18 @@ struct State {
 struct Kept {
     repo: Repository,
     lease: Arc<Lease>,
-    windows: SharedWindows,
+    windows: Windows,
     watch: Watch,
     grace: Arc<Grace>,
     counted: Requests,
-    looked_at: Monotonic,
+    /// Both clocks at the last look.
+    looked_at: (Timestamp, Monotonic),
     everything_at: Option<Monotonic>,
     told: Told,
     /// Claims that were old enough to be judged when claims were last looked at.
     judged: BTreeSet<Key>,
     /// The window under which the last run was made.
-    ran_in: Option<Window>,
+    ran_in: Option<Which>,
 }
 
 impl Keeper {
@@ -76,7 +80,7 @@ impl Keeper {
         metrics: RepositoryMetrics,
     ) -> Self {
         let failures = Backoff::new(BackoffPolicy::DEFAULT, parts.host.chance.clone());
-        let state = tokio::sync::Mutex::new(State { kept: None, failures });
+        let state = tokio::sync::Mutex::new(State { kept: None, wanted: Extent::Nothing, failures });
         Self { settings, lease, parts, metrics, status: SharedStatus::default(), state }
     }
 
@@ -94,14 +98,14 @@ impl Keeper {
     async fn look_once(&self, reason: Reason) -> Requeue {
         let mut state = self.state.lock().await;
         let state = &mut *state;
+        if reason.asks_for_everything() {
+            state.wanted = Extent::Everything;
+        }
         let began = self.parts.host.clock.monotonic();
         let looked = match self.kept(&mut state.kept).await {
-            Ok(kept) => self.look(kept, reason).await,
+            Ok(kept) => self.look(kept, &mut state.wanted).await,
             Err(error) => Err(error),
         };
-        if let Some(kept) = &mut state.kept {
-            self.settle_accounts(kept).await;
-        }
         let after = match looked {
             Ok(after) => {
                 state.failures.succeeded(&());
@@ -115,17 +119,29 @@ impl Keeper {
                 let (now, took) =
                     (self.parts.host.clock.now(), self.parts.host.clock.monotonic().since(began));
                 self.metrics.activation(PassName::Recovery, outcome_of(&error), took, now);
-                self.settings.interval.max(state.failures.failed(()))
+                self.after_failure(&mut state.failures)
             }
         };
+        if let Some(kept) = &mut state.kept {
+            self.settle_accounts(kept).await;
+        }
         Requeue::After(after)
     }
 
-    /// A run of ours panicked.
-    pub(super) fn panicked(&self, message: &str) -> Requeue {
+    /// A look of ours panicked.
+    pub fn panicked(&self, message: &str) -> Requeue {
         self.metrics.panic();
         self.tell_failure(&Error::internal(format!("a defect of this program: {message}")));
-        Requeue::After(self.settings.interval)
+        // Nobody else holds it: the look is over.
+        let state = self.state.try_lock();
+        Requeue::After(
+            state.map_or(self.settings.interval, |mut state| self.after_failure(&mut state.failures)),
+        )
+    }
+
+    /// At least the interval, and longer from failure to failure.
+    fn after_failure(&self, failures: &mut Backoff<()>) -> Duration {
+        jittered(self.settings.interval, self.parts.host.chance.as_ref()).max(failures.failed(()))
     }
 
     /// Gives the lease up.
@@ -145,18 +161,20 @@ impl Keeper {
 
     async fn open(&self) -> Result<Kept> {
         let store = Store::open(&self.settings.uri, &self.settings.store, self.parts.store.clone()).await?;
-        let repo = Repository::open(store.clone()).await?;
-        repo.require_graph()?;
+        let opened = Repository::open(store.clone()).await;
+        let opened = opened.and_then(|repo| repo.require_graph().map(|()| repo));
+        // What an attempt that failed has cost is on nobody else's account.
+        let repo = opened.inspect_err(|_| self.metrics.requests(store.requests()))?;
         let Parts { host: Host { clock, chance }, ulid, holder, .. } = self.parts.clone();
         let lease = Lease::new(store, clock.clone(), self.lease, holder, ulid);
         Ok(Kept {
             repo,
             lease: Arc::new(lease),
-            windows: Arc::new(Mutex::new(Windows::new(self.settings.windows.clone()))),
+            windows: Windows::new(self.settings.windows.clone()),
             watch: Watch::default(),
             grace: Arc::new(Grace::default()),
             counted: Requests::default(),
-            looked_at: clock.monotonic(),
+            looked_at: (clock.now(), clock.monotonic()),
             everything_at: None,
             told: Told::new(Backoff::new(BackoffPolicy::DEFAULT, chance)),
             judged: BTreeSet::new(),
@@ -164,24 +182,34 @@ impl Keeper {
         })
     }
 
+    /// Forgets what was known, and takes back what was shown of it.
     async fn let_go(&self, kept: &mut Option<Kept>) {
-        if let Some(kept) = kept.take() {
-            kept.lease.release().await;
-        }
+        let Some(mut kept) = kept.take() else { return };
+        kept.lease.release().await;
+        self.settle_accounts(&mut kept).await;
+        booking::book(&self.metrics, &[]);
+        self.metrics.oldest_pending(None);
+        self.metrics.window(false);
+        let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
+        *status = Status { looked_at: status.looked_at, ..Status::default() };
     }
 
-    async fn look(&self, kept: &mut Kept, reason: Reason) -> Result<Duration> {
-        let now = self.parts.host.clock.monotonic();
+    async fn look(&self, kept: &mut Kept, wanted: &mut Extent) -> Result<Duration> {
+        let (wall, now) = (self.parts.host.clock.now(), self.parts.host.clock.monotonic());
         let news = kept.watch.look(&kept.repo).await?;
         kept.lease.look(&news.listing).await;
-        let open = self.windows(kept, &news).await?;
-        let due = extent(&self.facts(kept, &news, open.as_ref(), reason, now));
-        kept.looked_at = now;
+        kept.windows.look(kept.repo.store(), &news.listing).await?;
+        let open = kept.windows.open(wall, kept.repo.store().now());
+        let facts = self.facts(kept, &news, open.as_ref(), *wanted, (wall, now)).await;
+        let due = extent(&facts);
+        kept.looked_at = (wall, now);
         match self.recovery() {
             Some(pass) if due > Extent::Nothing => {
+                *wanted = due;
                 let ripe = self.ripe(kept, &news);
                 self.run(kept, pass, due, open.as_ref()).await?;
                 kept.judged = ripe;
+                *wanted = Extent::Nothing;
             }
             Some(pass) if pass.schedule.is_none() && kept.told.is_success() => {
                 self.metrics.nothing_to_do(PassName::Recovery, self.parts.host.clock.now());
@@ -197,32 +225,32 @@ impl Keeper {
         self.settings.enabled_passes().find(|(name, _)| *name == PassName::Recovery).map(|(_, pass)| pass)
     }
 
-    async fn windows(&self, kept: &Kept, news: &News) -> Result<Option<Open>> {
-        // Read outside of the lock, which acts take while they run.
-        let mut windows = Windows::new(self.settings.windows.clone());
-        std::mem::swap(&mut windows, &mut *kept.windows.lock().unwrap_or_else(PoisonError::into_inner));
-        let looked = windows.look(kept.repo.store(), &news.listing).await;
-        *kept.windows.lock().unwrap_or_else(PoisonError::into_inner) = windows;
-        looked?;
-        Ok(open_window(&kept.windows, self.parts.host.clock.as_ref(), kept.repo.store()))
-    }
-
-    fn facts(&self, kept: &Kept, news: &News, open: Option<&Open>, reason: Reason, now: Monotonic) -> Facts {
-        let window = open.filter(|open| open.accepts_new_scopes).map(|open| open.window);
+    async fn facts(
+        &self,
+        kept: &Kept,
+        news: &News,
+        open: Option<&Open>,
+        wanted: Extent,
+        (wall, now): (Timestamp, Monotonic),
+    ) -> Facts {
         let ripe = self.ripe(kept, news);
+        let slept = wall.since(kept.looked_at.0).saturating_sub(now.since(kept.looked_at.1));
+        let has_turn = kept.told.waits_for_turn() && kept.lease.may_be_had().await;
+        let is_new =
+            |window: &Which| kept.ran_in.as_ref() != Some(window) && kept.told.waits_for(window.kind());
         Facts {
-            reason,
+            wanted,
+            left_over: has_turn || kept.told.has_rested(now),
             scheduled: self.recovery().is_some_and(|pass| pass.schedule.is_some()),
             since_everything: kept.everything_at.map(|at| now.since(at)),
-            paused: now.since(kept.looked_at) > self.settings.interval * PAUSE_INTERVALS,
+            paused: slept > self.settings.interval * PAUSE_INTERVALS,
             control_changed: news.control_changed,
             published: news.published,
             ripe: !ripe.is_empty(),
             ripened: !ripe.is_subset(&kept.judged),
             told_claims: kept.told.has_claims(),
             appointed: kept.told.appointment().is_some_and(|at| at <= now),
-            window_for_waiting: window != kept.ran_in
-                && window.is_some_and(|window| kept.told.waits_for(window)),
+            window_for_waiting: accepting(open).is_some_and(is_new),
         }
     }
 
@@ -260,8 +288,8 @@ impl Keeper {
         if due == Extent::Everything {
             kept.everything_at = Some(now);
         }
-        kept.told.make_appointments(now, self.settings.interval);
-        kept.ran_in = run.policy.window;
+        kept.told.make_appointments(now);
+        kept.ran_in = accepting(open).cloned();
         self.status.lock().unwrap_or_else(PoisonError::into_inner).outcome = Some(outcome);
         Ok(())
     }
@@ -284,11 +312,10 @@ impl Keeper {
             ulid,
             store: kept.repo.store().clone(),
             lease: kept.lease.clone(),
-            windows: kept.windows.clone(),
-            until: open.map(|open| now.plus(open.left)),
+            window: open.map(|open| Within { which: open.which.clone(), until: now.plus(open.left) }),
             metrics: self.metrics.clone(),
         };
-        let window = open.filter(|open| open.accepts_new_scopes).map(|open| open.window);
+        let window = accepting(open).map(Which::kind);
         let resting = kept.told.resting().clone();
         Run {
             policy: Policy {
@@ -322,14 +349,18 @@ impl Keeper {
     }
 
     async fn tell(&self, kept: &Kept, news: &News, open: Option<&Open>) {
-        let scopes: Vec<ScopeReport> = kept.told.scopes().cloned().collect();
+        let without_address = |scope: &ScopeReport| {
+            let reason = without_address(&scope.reason, &self.settings);
+            ScopeReport { reason, ..scope.clone() }
+        };
+        let scopes: Vec<ScopeReport> = kept.told.scopes().map(without_address).collect();
         let oldest = oldest(&kept.told.without_settled(&news.listing), kept.repo.store().now());
-        let leads = kept.lease.is_held().await;
         booking::book(&self.metrics, &scopes);
         self.metrics.oldest_pending(oldest);
         self.metrics.refused(false);
         self.metrics.window(open.is_some());
-        let window = open.map(|open| OpenWindow { kind: open.window, seconds_left: open.left.as_secs() });
+        let window =
+            open.map(|open| OpenWindow { kind: open.which.kind(), seconds_left: open.left.as_secs() });
         let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
         *status = Status {
             dialect: Some(kept.repo.recognised().dialect.as_str()),
@@ -337,7 +368,7 @@ impl Keeper {
             looked_at: Some(self.parts.host.clock.now()),
             error: None,
             window,
-            leads,
+            leads: status.leads,
             oldest_pending_seconds: oldest.map(|age| age.as_secs()),
             scopes,
         };
@@ -362,8 +393,15 @@ impl Keeper {
         let made = kept.repo.store().requests();
         self.metrics.requests(made - kept.counted);
         kept.counted = made;
-        self.metrics.lease(kept.lease.is_held().await);
+        let leads = kept.lease.is_held().await;
+        self.metrics.lease(leads);
+        self.status.lock().unwrap_or_else(PoisonError::into_inner).leads = leads;
     }
+}
+
+/// The window in which something new may begin.
+fn accepting(open: Option<&Open>) -> Option<&Which> {
+    open.filter(|open| open.accepts_new_scopes).map(|open| &open.which)
 }
 
 /// An error's text without where the store lies: its root, its endpoint, and any other URL in it.
@@ -378,7 +416,7 @@ fn without_address(text: &str, settings: &RepositorySettings) -> String {
 
 fn outcome_of(error: &Error) -> ActivationOutcome {
     match error.kind() {
-        Kind::Refused | Kind::Invalid => ActivationOutcome::Refused,
+        Kind::Refused => ActivationOutcome::Refused,
         _ => ActivationOutcome::Failed,
     }
 }

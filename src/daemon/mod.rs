@@ -9,11 +9,11 @@
 //! | `told` | what the last runs told, and when to look again |
 //! | `booking` | a report, as metrics |
 //!
-//! *Level-triggered*: a wake carries a reason for the log and no facts. Each look reads the bucket and would do the same
-//! after a restart; nothing but waits, backoffs and caches lives in memory.
+//! *Level-triggered*: a wake carries a reason and no facts. Each look reads the bucket and would do the same after a restart;
+//! nothing but waits, backoffs, caches and wishes for a look at everything lives in memory.
 //!
-//! *Stopping*: nothing new is begun, what runs gets [`PATIENCE`] and is then dropped at its next request, which is a crash
-//! like any other; leases are given up.
+//! *Stopping*: nothing new is begun or accepted, what runs gets [`PATIENCE`] and is then dropped at its next request, which is
+//! a crash like any other; leases are given up.
 
 mod acting;
 pub mod board;
@@ -46,9 +46,6 @@ pub const PATIENCE: Duration = Duration::from_secs(6);
 
 /// All leases together get so long to be given up.
 const LEASES_PATIENCE: Duration = Duration::from_secs(2);
-
-/// Wakes by schedule that may wait to be taken; one that is dropped is made up for by the next look.
-const WAKES: usize = 256;
 
 /// What the daemon is made of besides its settings: everything that a test or simulation may want to decide.
 #[derive(Clone)]
@@ -104,12 +101,20 @@ impl Daemon {
         let waker = runner.waker();
         wake_all(&waker, &settings);
         let schedules = wake_by_schedule(&settings, &parts, waker).await?;
-        let serving = tokio::spawn(server.run(parts.host.clock.clone(), stop.clone()));
+        let closing = CancellationToken::new();
+        let serving = tokio::spawn(server.run(parts.host.clock.clone(), closing.clone()));
+        let patience = async {
+            stop.cancelled().await;
+            // Who asks while the last looks end is told so.
+            board.shut_down();
+            parts.host.clock.sleep(PATIENCE).await;
+        };
         tokio::select! {
             () = runner.run(stop.clone()) => {}
-            () = after(&stop, &parts, PATIENCE) => tracing::warn!("what still runs is dropped: the next start finishes it"),
+            () = patience => tracing::warn!("what still runs is dropped: the next start finishes it"),
         }
         board.shut_down();
+        closing.cancel();
         schedules.stop().await;
         tokio::select! {
             () = keepers.release() => {}
@@ -119,11 +124,6 @@ impl Daemon {
             Err(crate::Error::internal("the HTTP server's task stopped").caused_by(stopped))
         })
     }
-}
-
-async fn after(stop: &CancellationToken, parts: &Parts, patience: Duration) {
-    stop.cancelled().await;
-    parts.host.clock.sleep(patience).await;
 }
 
 fn wake_all(waker: &Waker<RepositoryName>, settings: &Settings) {
@@ -146,7 +146,8 @@ async fn wake_by_schedule(
         let windows = repository.windows.iter().map(|window| window.schedule.clone());
         schedules.extend(windows.map(|schedule| (wake(Reason::Window), schedule)));
     }
-    let (sender, mut receiver) = tokio::sync::mpsc::channel(WAKES);
+    // All may be due at once, and none may be lost: a pass may run once a day.
+    let (sender, mut receiver) = tokio::sync::mpsc::channel(schedules.len().max(1));
     let alarms = wake_on_schedule(schedules, parts.host.clock.clone(), sender).await?;
     let mut passing_on = tokio::task::JoinSet::new();
     passing_on.spawn(async move {

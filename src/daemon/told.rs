@@ -7,7 +7,6 @@ use crate::runtime::backoff::Backoff;
 use crate::store::Meta;
 use crate::telemetry::labels::ActivationOutcome;
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 /// The two parts of the pass are told apart: they are not always run together.
 pub(super) struct Told {
@@ -77,6 +76,16 @@ impl Told {
         self.appointment
     }
 
+    /// Whether a scope that failed or lost a race has had its rest.
+    pub(super) fn has_rested(&self, now: Monotonic) -> bool {
+        self.resting.values().any(|until| *until <= now)
+    }
+
+    /// Whether another reconciler was in the way of something.
+    pub(super) fn waits_for_turn(&self) -> bool {
+        self.scopes().filter_map(|scope| scope.waits).any(|wait| wait.reason == WaitReason::Turn)
+    }
+
     /// Whether a window changes what may be done about a scope: also about one that would wait for longer without it.
     pub(super) fn waits_for(&self, window: Window) -> bool {
         self.scopes().filter_map(|scope| scope.waits).any(|wait| match wait.reason {
@@ -87,8 +96,8 @@ impl Told {
     }
 
     /// When each scope wants to be looked at again: one that failed or lost a race after its backoff, one that waits for
-    /// its grace at the end of it.
-    pub(super) fn make_appointments(&mut self, now: Monotonic, interval: Duration) {
+    /// its grace at the end of it. When a turn comes, the lease shows.
+    pub(super) fn make_appointments(&mut self, now: Monotonic) {
         let Self { claims, rest, backoff, resting, appointment } = self;
         let scopes: Vec<&ScopeReport> = claims.iter().chain(rest.iter()).collect();
         let names: BTreeSet<&str> = scopes.iter().map(|scope| scope.scope.as_str()).collect();
@@ -102,7 +111,6 @@ impl Told {
                     resting.insert(scope.scope.clone(), now.plus(delay));
                     Some(delay)
                 }
-                (_, Some((WaitReason::Turn, _))) => Some(interval),
                 (_, Some((_, left))) => left,
                 (_, None) => {
                     backoff.succeeded(&scope.scope);
@@ -138,8 +146,7 @@ mod tests {
     use crate::passes::report::Wait;
     use crate::runtime::backoff::BackoffPolicy;
     use std::sync::Arc;
-
-    const INTERVAL: Duration = Duration::from_secs(15);
+    use std::time::Duration;
 
     fn told() -> Told {
         Told::new(Backoff::new(BackoffPolicy::DEFAULT, Arc::new(|| 0.5)))
@@ -163,16 +170,18 @@ mod tests {
                 scope("bad", Outcome::Failed, None),
                 scope("good", Outcome::Waits, Some(grace)),
             ]);
-            told.make_appointments(Monotonic::default(), INTERVAL);
+            told.make_appointments(Monotonic::default());
             assert_eq!(told.appointment(), after(appointment), "after {failures} failures");
             assert_eq!(told.resting().keys().collect::<Vec<_>>(), ["bad"]);
+            assert!(!told.has_rested(Monotonic::default()));
+            assert!(told.has_rested(after(appointment).unwrap()));
         }
         told.of_claims(vec![scope("good", Outcome::Waits, Some(grace))]);
-        told.make_appointments(Monotonic::default(), INTERVAL);
+        told.make_appointments(Monotonic::default());
         assert_eq!(told.appointment(), after(60.0));
         assert!(told.resting().is_empty());
         told.of_claims(vec![scope("bad", Outcome::Failed, None)]);
-        told.make_appointments(Monotonic::default(), INTERVAL);
+        told.make_appointments(Monotonic::default());
         assert_eq!(told.appointment(), after(0.5), "what was gone begins anew");
     }
 
@@ -181,10 +190,23 @@ mod tests {
         let mut told = told();
         let window = Wait { reason: WaitReason::Window, left: None };
         told.of_claims(vec![scope("a", Outcome::Waits, Some(window)), scope("b", Outcome::Held, None)]);
-        told.make_appointments(Monotonic::default(), INTERVAL);
+        told.make_appointments(Monotonic::default());
         assert_eq!(told.appointment(), None);
         assert!(told.waits_for(Window::Schedule));
         assert_eq!(told.outcome(), ActivationOutcome::Held);
+    }
+
+    #[test]
+    fn what_waits_for_its_turn_makes_no_appointment() {
+        let mut told = told();
+        told.of_the_rest(vec![scope(
+            "a",
+            Outcome::Waits,
+            Some(Wait { reason: WaitReason::Turn, left: None }),
+        )]);
+        told.make_appointments(Monotonic::default());
+        assert_eq!(told.appointment(), None);
+        assert!(told.waits_for_turn());
     }
 
     #[test]

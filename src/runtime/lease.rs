@@ -12,6 +12,7 @@
 //! | two take it at once | one creation of n + 1 lands; the other finds foreign bytes |
 //! | a slow one creates a number that is no longer the highest | a listing made afterwards shows it, and it does not count |
 //! | the holder dies | its beat stands still; who has watched that for the TTL on its own monotonic clock takes over |
+//! | a look is older than the TTL when the lease is wanted | a listing made then shows whether the holder has beaten since |
 //! | the holder was only slow | it finds a higher number at its next look and steps back |
 //! | an answer is lost | the store room reads back; if even that fails, the lease is not held |
 //! | a clock is wrong | none is read but the monotonic one |
@@ -128,6 +129,20 @@ impl Lease {
         self.memory.lock().await.ours.is_some()
     }
 
+    /// Whether it may be ours for the asking, as far as the last look shows: it is, nobody holds it, or its beat has stood
+    /// still for long enough.
+    pub async fn may_be_had(&self) -> bool {
+        let memory = self.memory.lock().await;
+        let is_held = match (&memory.state, memory.shown.highest) {
+            (Some((number, state)), Some(highest)) if *number == highest => {
+                state.as_ref().is_none_or(|state| state.held)
+            }
+            // There is none, or it was not read yet.
+            _ => false,
+        };
+        memory.ours.is_some() || !is_held || self.has_stood_still(&memory)
+    }
+
     /// Takes the lease unless somebody else holds it, and notes that there is work.
     pub async fn take(&self) -> Result<Taken> {
         let mut memory = self.memory.lock().await;
@@ -145,7 +160,7 @@ impl Lease {
             Written::Conflict => return Ok(Taken::By("another reconciler, just now".into())),
             Written::Unknown { error } => return Err(error),
         }
-        let shown = Shown::in_listing(&self.store.list(&recovery_dir()).await?);
+        let shown = self.shown().await?;
         if shown.highest != Some(number) {
             return Ok(Taken::By("another reconciler, just now".into()));
         }
@@ -189,17 +204,34 @@ impl Lease {
 
     /// Who else holds it now; nobody, if it was given up or its beat has stood still for the TTL.
     async fn other_holder(&self, memory: &mut Memory) -> Result<Option<String>> {
+        let holder = self.holder(memory).await?;
+        if holder.is_none() || !self.has_stood_still(memory) {
+            return Ok(holder);
+        }
+        // The last look may be as old as this run is long: whoever has beaten since is alive.
+        memory.see(self.shown().await?, self.clock.monotonic());
+        let holder = self.holder(memory).await?;
+        Ok(holder.filter(|_| !self.has_stood_still(memory)))
+    }
+
+    /// Who holds what was shown last, however long ago it has beaten.
+    async fn holder(&self, memory: &mut Memory) -> Result<Option<String>> {
         let Some(highest) = memory.shown.highest else { return Ok(None) };
         if memory.state.as_ref().is_none_or(|(number, _)| *number != highest) {
             memory.state = Some((highest, self.read(highest).await?));
         }
-        let holder = match &memory.state {
-            Some((_, Some(state))) if !state.held => return Ok(None),
-            Some((_, Some(state))) => state.holder.clone(),
-            _ => "an unreadable lease".to_owned(),
-        };
-        let stood_still = self.clock.monotonic().since(memory.since);
-        Ok((stood_still < self.settings.ttl).then_some(holder))
+        Ok(match &memory.state {
+            Some((_, Some(state))) => state.held.then(|| state.holder.clone()),
+            _ => Some("an unreadable lease".to_owned()),
+        })
+    }
+
+    fn has_stood_still(&self, memory: &Memory) -> bool {
+        self.clock.monotonic().since(memory.since) >= self.settings.ttl
+    }
+
+    async fn shown(&self) -> Result<Shown> {
+        Ok(Shown::in_listing(&self.store.list(&recovery_dir()).await?))
     }
 
     /// A state that is gone or not understood is `None`: held, until it has stood still for the TTL.

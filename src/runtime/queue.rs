@@ -2,7 +2,7 @@
 //!
 //! This file is the bookkeeping, free of tasks and time; [`super::runner`] turns it. The rules:
 //!
-//! * a wake for a key that is ready already adds nothing: the coming run will read everything anyway;
+//! * a wake for a key that is ready already adds no run; of the two reasons the stronger is kept;
 //! * a wake for a key that is running waits its turn, and any number of such wakes make one more run;
 //! * a wake for a key that waits for a later moment runs it now and drops that appointment;
 //! * keys run in the order in which they became ready.
@@ -12,24 +12,28 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
-/// Why someone should look. For the log; the bucket says what is to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
+/// Why someone should look, from the weakest reason to the strongest. What is to do, the bucket says; a reason may only ask
+/// that more of it be read than a regular look would.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
-    /// The process started.
-    Start,
-    /// The regular interval passed.
-    Interval,
-    /// A schedule ran.
-    Schedule,
+    /// The moment has come for which the last run asked: after the regular interval, or earlier.
+    Again,
     /// A window opened.
     Window,
-    /// Something in the bucket changed.
-    Change,
-    /// The last run asked to look again now.
-    Again,
+    /// The schedule of a pass ran.
+    Schedule,
     /// Someone asked for it.
     Request,
+    /// The process started.
+    Start,
+}
+
+impl Reason {
+    /// Whether it is to be answered by a look at everything.
+    pub fn asks_for_everything(self) -> bool {
+        matches!(self, Self::Schedule | Self::Request | Self::Start)
+    }
 }
 
 /// A hint to look at `key`. Two wakes are equal if their keys are.
@@ -77,11 +81,12 @@ impl<K: Clone + Eq + Hash> Plan<K> {
         Self { ready: VecDeque::new(), running: HashSet::new(), later: HashMap::new() }
     }
 
-    /// Makes `wake` ready unless its key is already. The first reason stays.
+    /// Makes `wake` ready, or adds its reason to a wake of its key that is.
     pub(super) fn wake(&mut self, wake: Wake<K>) {
         self.later.remove(&wake.key);
-        if !self.ready.contains(&wake) {
-            self.ready.push_back(wake);
+        match self.ready.iter_mut().find(|ready| **ready == wake) {
+            Some(ready) => ready.reason = ready.reason.max(wake.reason),
+            None => self.ready.push_back(wake),
         }
     }
 
@@ -131,7 +136,7 @@ mod tests {
     use super::*;
 
     fn wake(key: &'static str) -> Wake<&'static str> {
-        Wake { key, reason: Reason::Interval }
+        Wake { key, reason: Reason::Again }
     }
 
     fn second(seconds: u64) -> Monotonic {
@@ -160,12 +165,17 @@ mod tests {
     }
 
     #[test]
-    fn of_wakes_that_coalesce_the_first_reason_is_kept() {
-        let mut plan = Plan::new();
-        plan.wake(Wake { key: "a", reason: Reason::Request });
-        plan.wake(Wake { key: "a", reason: Reason::Interval });
-        assert_eq!(plan.start().map(|wake| wake.reason), Some(Reason::Request));
-        assert_eq!(plan.start(), None);
+    fn of_wakes_that_coalesce_the_strongest_reason_is_kept() {
+        use Reason::{Again, Request, Schedule, Window};
+        for reasons in [[Request, Again], [Again, Request], [Schedule, Window], [Window, Schedule]] {
+            let mut plan = Plan::new();
+            for reason in reasons {
+                plan.wake(Wake { key: "a", reason });
+            }
+            let kept = plan.start().expect("it is ready").reason;
+            assert!(kept.asks_for_everything(), "{kept:?} of {reasons:?}");
+            assert_eq!(plan.start(), None);
+        }
     }
 
     #[test]

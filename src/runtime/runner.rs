@@ -20,7 +20,7 @@ impl<K: Clone + Eq + Hash + fmt::Debug + Send + Sync + 'static> Key for K {}
 /// The work behind a key.
 #[async_trait]
 pub trait Activation<K: Key>: Send + Sync + 'static {
-    /// Looks at the key and does what is to do. The wake's reason is for the log.
+    /// Looks at the key and does what is to do.
     async fn run(&self, wake: Wake<K>) -> Requeue;
 
     /// A run of `key` panicked with `message`. Report it, and say when to try again; other keys are not affected.

@@ -55,7 +55,7 @@ impl World {
 
     fn wake(&self, keys: &[&'static str]) {
         for key in keys {
-            self.waker.wake(Wake { key, reason: Reason::Change });
+            self.waker.wake(Wake { key, reason: Reason::Again });
         }
     }
 

@@ -62,7 +62,7 @@ impl fmt::Debug for ScheduleWaker {
 
 /// Sends a key on `due` within a minute and a second of each run of its schedule.
 ///
-/// When `due` is full the wake is dropped: the receiver has wakes to answer already, and each of them makes it look.
+/// When `due` is full the wake is dropped: it needs room for all schedules.
 /// Fails only if the cron library does not start.
 pub async fn wake_on_schedule<K>(
     schedules: Vec<(K, Schedule)>,

@@ -5,11 +5,11 @@
 //! so often they look at everything whatever was seen here.
 
 use crate::error::Result;
-use crate::model::{Branch, StoreTime};
+use crate::model::{Branch, OperationId, StoreTime};
 use crate::repo::Repository;
 use crate::store::layout::recovery_dir;
 use crate::store::{ControlObject, ETag, Key, Meta};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// What one look found.
@@ -47,13 +47,14 @@ impl Watch {
 
 /// Everything that asks to be settled: sidecars, whatever they are called, and fence records that are not closed.
 pub fn claims_in(listing: &[Meta]) -> impl Iterator<Item = &Meta> {
-    let closed = |id: &crate::model::OperationId| {
-        let key = ControlObject::FenceClosed(id.clone()).key();
-        listing.iter().any(|meta| meta.key == key)
+    let closed = |meta: &Meta| match ControlObject::parse(&meta.key) {
+        ControlObject::FenceClosed(id) => Some(id),
+        _ => None,
     };
+    let closed: BTreeSet<OperationId> = listing.iter().filter_map(closed).collect();
     listing.iter().filter(move |meta| match ControlObject::parse(&meta.key) {
         ControlObject::Sidecar(_) | ControlObject::OddSidecar(_) => true,
-        ControlObject::Fence(id) => !closed(&id),
+        ControlObject::Fence(id) => !closed.contains(&id),
         _ => false,
     })
 }
@@ -62,4 +63,26 @@ pub fn claims_in(listing: &[Meta]) -> impl Iterator<Item = &Meta> {
 pub fn oldest(listing: &[Meta], now: Option<StoreTime>) -> Option<Duration> {
     let oldest = claims_in(listing).map(|meta| meta.last_modified).min()?;
     now.map(|now| now.since(oldest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listing(objects: impl IntoIterator<Item = ControlObject>) -> Vec<Meta> {
+        let last_modified = StoreTime::from_micros(0).unwrap();
+        let meta = |object: ControlObject| Meta { key: object.key(), size: 1, etag: None, last_modified };
+        objects.into_iter().map(meta).collect()
+    }
+
+    #[test]
+    fn a_claim_is_a_sidecar_or_a_fence_record_that_is_not_closed() {
+        let id = |n: u128| OperationId::parse(&ulid::Ulid::from_parts(0, n).to_string()).unwrap();
+        let closed = (0..5000).flat_map(|n| [ControlObject::Fence(id(n)), ControlObject::FenceClosed(id(n))]);
+        let open = [ControlObject::Sidecar(id(5000)), ControlObject::Fence(id(5001))];
+        let others = [ControlObject::LeaseBeat, ControlObject::Lease(3), ControlObject::Window(id(1))];
+        let listing = listing(open.clone().into_iter().chain(others).chain(closed));
+        let claims: Vec<_> = claims_in(&listing).map(|meta| meta.key.clone()).collect();
+        assert_eq!(claims, open.map(|object| object.key()));
+    }
 }

@@ -3,11 +3,14 @@
 //! A manual window is an object, `__recovery/window.<ULID>`, that is only ever created and deleted. It is open until the
 //! *store's* clock passes the time at which the store took it plus its length: a restart, a second reconciler or a wrong
 //! clock of ours never lengthens it. On a local disk the store's clock is the host's; a window that seems to come from the
-//! future is closed.
+//! future is closed, and one that was seen over stays so if that clock is set back.
+//!
+//! Whoever begins under a window goes on under that one alone: once it is closed or over, the next look finds another.
 
-use super::schedule::WindowSchedule;
+use super::schedule::{WindowSchedule, WindowSpan};
 use crate::error::{Error, Result};
 use crate::model::{OperationId, StoreTime, Timestamp, Window};
+use crate::store::layout::recovery_dir;
 use crate::store::{ControlObject, Key, Meta, Store, Written};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -64,6 +67,10 @@ impl ManualWindow {
         Some(self.opened.plus(self.length).since(now)).filter(|left| !left.is_zero())
     }
 
+    fn is_over(&self, now: StoreTime) -> bool {
+        self.opened.plus(self.length) <= now
+    }
+
     fn key(&self) -> Key {
         ControlObject::Window(self.id.clone()).key()
     }
@@ -101,9 +108,7 @@ pub async fn open(
 
 /// Every manual window, over or not, oldest first.
 pub async fn list(store: &Store) -> Result<Vec<ManualWindow>> {
-    let mut windows = Windows::new(Vec::new());
-    windows.look(store, &store.list(&crate::store::layout::recovery_dir()).await?).await?;
-    Ok(windows.manual.into_values().flatten().collect())
+    Ok(Windows::manual(store).await?.manual.into_values().flatten().collect())
 }
 
 /// Closes every manual window, and forgets those that are over. Closing twice is closing once.
@@ -138,21 +143,49 @@ async fn read(store: &Store, meta: &Meta) -> Result<Option<ManualWindow>> {
 /// An open window.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Open {
-    /// Which kind.
-    pub window: Window,
+    /// Which one.
+    pub which: Which,
     /// How long it stays open.
     pub left: Duration,
     /// Whether something new may begin: not in its last tenth, where it would likely be caught by the end.
     pub accepts_new_scopes: bool,
-    /// The object of a manual one.
-    pub object: Option<Key>,
+}
+
+/// One window, the same whenever it is looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Which {
+    /// One that a person opened.
+    Manual(ManualWindow),
+    /// One opening by the calendar.
+    Calendar(WindowSpan),
+}
+
+impl Which {
+    /// Its kind.
+    pub fn kind(&self) -> Window {
+        match self {
+            Self::Manual(_) => Window::Manual,
+            Self::Calendar(_) => Window::Schedule,
+        }
+    }
+
+    /// Whether it is still open. A manual one is looked up in the store: whoever has closed it is obeyed at once.
+    pub async fn is_still_open(&self, store: &Store, wall: Timestamp) -> Result<bool> {
+        match self {
+            Self::Manual(window) => {
+                let is_there = store.head(&window.key()).await?.is_some();
+                Ok(is_there && store.now().is_some_and(|now| window.left(now).is_some()))
+            }
+            Self::Calendar(span) => Ok(span.opened <= wall && wall < span.closes),
+        }
+    }
 }
 
 /// The windows of one repository.
 #[derive(Debug)]
 pub struct Windows {
     schedules: Vec<WindowSchedule>,
-    /// By key; `None` for one that is not understood.
+    /// By key; `None` for one that is not understood, or was seen over.
     manual: BTreeMap<Key, Option<ManualWindow>>,
 }
 
@@ -160,6 +193,13 @@ impl Windows {
     /// Windows by the calendar; manual ones are found by [`Windows::look`].
     pub fn new(schedules: Vec<WindowSchedule>) -> Self {
         Self { schedules, manual: BTreeMap::new() }
+    }
+
+    /// The manual ones alone, for who does not watch.
+    pub async fn manual(store: &Store) -> Result<Self> {
+        let mut windows = Self::new(Vec::new());
+        windows.look(store, &store.list(&recovery_dir()).await?).await?;
+        Ok(windows)
     }
 
     /// Learns of manual windows from a listing of the control objects: one read for each new one.
@@ -176,31 +216,27 @@ impl Windows {
         Ok(())
     }
 
-    /// A manual window whose object was seen gone.
-    pub fn forget(&mut self, object: &Key) {
-        self.manual.remove(object);
-    }
-
-    /// The open window that allows most: a manual one before one by the calendar, then the one that stays open longest.
-    pub fn open(&self, wall: Timestamp, store: Option<StoreTime>) -> Option<Open> {
-        let manual = self.manual.iter().filter_map(|(key, window)| {
-            let window = window.as_ref()?;
+    /// The open window that allows most: one in which something may begin before one that is about to end, a manual one before
+    /// one by the calendar, then the one that stays open longest.
+    pub fn open(&mut self, wall: Timestamp, store: Option<StoreTime>) -> Option<Open> {
+        if let Some(now) = store {
+            for window in self.manual.values_mut() {
+                window.take_if(|window| window.is_over(now));
+            }
+        }
+        let manual = self.manual.values().flatten().filter_map(|window| {
             let left = window.left(store?)?;
             let accepts_new_scopes = left > window.length / 10;
-            Some(Open { window: Window::Manual, left, accepts_new_scopes, object: Some(key.clone()) })
+            Some(Open { which: Which::Manual(window.clone()), left, accepts_new_scopes })
         });
         let by_calendar = self.schedules.iter().filter_map(|schedule| {
             let span = schedule.is_open(wall)?;
-            let accepts_new_scopes = span.accepts_new_scopes(wall);
-            Some(Open {
-                window: Window::Schedule,
-                left: span.remaining(wall),
-                accepts_new_scopes,
-                object: None,
-            })
+            let (left, accepts_new_scopes) = (span.remaining(wall), span.accepts_new_scopes(wall));
+            Some(Open { which: Which::Calendar(span), left, accepts_new_scopes })
         });
-        let longest = |a: &Open, b: &Open| a.left.cmp(&b.left);
-        manual.max_by(longest).or_else(|| by_calendar.max_by(longest))
+        let most =
+            |open: &Open| (open.accepts_new_scopes, open.which.kind().covers_unguarded_acts(), open.left);
+        manual.chain(by_calendar).max_by_key(most)
     }
 }
 
@@ -219,7 +255,8 @@ mod tests {
     }
 
     fn manual(opened: i64, length: Duration) -> (Key, Option<ManualWindow>) {
-        let id = OperationId::parse("01JZ0A3V9Q6T1F4C8R2M5N7P0X").unwrap();
+        let id = ulid::Ulid::from_parts(opened.unsigned_abs(), length.as_millis()).to_string();
+        let id = OperationId::parse(&id).unwrap();
         let window = ManualWindow { id, opened: at(opened), length, reason: "maintenance".into() };
         (window.key(), Some(window))
     }
@@ -230,36 +267,49 @@ mod tests {
 
     #[test]
     fn a_manual_window_ends_by_the_stores_clock_alone() {
-        let windows = windows(Vec::new(), vec![manual(0, HOUR)]);
-        let left = |now: i64| windows.open(wall(99 * 3600), Some(at(now))).map(|open| open.left);
+        let mut windows = windows(Vec::new(), vec![manual(0, HOUR)]);
+        assert!(windows.open(wall(10), None).is_none(), "the store has told no time yet");
+        let mut left = |now: i64| windows.open(wall(99 * 3600), Some(at(now))).map(|open| open.left);
         assert_eq!(left(0), Some(HOUR));
         assert_eq!(left(3599), Some(Duration::from_secs(1)));
         assert_eq!(left(3600), None);
-        assert!(windows.open(wall(10), None).is_none(), "the store has told no time yet");
+        assert_eq!(left(3599), None, "what was seen over stays over");
     }
 
     #[test]
     fn a_window_from_the_future_is_closed() {
-        let windows = windows(Vec::new(), vec![manual(0, HOUR)]);
+        let mut windows = windows(Vec::new(), vec![manual(0, HOUR)]);
         assert!(windows.open(wall(0), Some(at(-1))).is_some(), "a second is the grain of the clocks");
         assert!(windows.open(wall(0), Some(at(-60))).is_none());
     }
 
     #[test]
     fn nothing_new_begins_in_the_last_tenth() {
-        let windows = windows(Vec::new(), vec![manual(0, HOUR)]);
-        let accepts = |now: i64| windows.open(wall(0), Some(at(now))).unwrap().accepts_new_scopes;
+        let mut windows = windows(Vec::new(), vec![manual(0, HOUR)]);
+        let mut accepts = |now: i64| windows.open(wall(0), Some(at(now))).unwrap().accepts_new_scopes;
         assert!(accepts(3239));
         assert!(!accepts(3240));
     }
 
     #[test]
-    fn a_manual_window_counts_before_one_by_the_calendar() {
+    fn a_manual_window_counts_before_one_by_the_calendar_until_nothing_may_begin_in_it() {
         let nightly = super::super::schedule::Schedule::parse("0 0 * * *", "UTC").unwrap();
         let nightly = WindowSchedule { schedule: nightly, length: HOUR };
-        let both = windows(vec![nightly.clone()], vec![manual(0, HOUR / 2)]);
-        assert_eq!(both.open(wall(60), Some(at(60))).unwrap().window, Window::Manual);
-        assert_eq!(both.open(wall(1860), Some(at(1860))).unwrap().window, Window::Schedule);
-        assert_eq!(both.open(wall(3660), Some(at(3660))), None);
+        let mut both = windows(vec![nightly.clone()], vec![manual(0, HOUR / 2)]);
+        let mut kind = |now: i64| both.open(wall(now), Some(at(now))).map(|open| open.which.kind());
+        assert_eq!(kind(60), Some(Window::Manual));
+        assert_eq!(kind(1619), Some(Window::Manual));
+        assert_eq!(kind(1620), Some(Window::Schedule), "the last tenth of half an hour");
+        assert_eq!(kind(1860), Some(Window::Schedule));
+        assert_eq!(kind(3660), None);
+    }
+
+    #[test]
+    fn a_fresh_window_counts_before_a_long_one_in_its_last_tenth() {
+        let mut both = windows(Vec::new(), vec![manual(0, 24 * HOUR), manual(22 * 3600, HOUR / 6)]);
+        let open = both.open(wall(0), Some(at(22 * 3600))).unwrap();
+        assert_eq!((open.left, open.accepts_new_scopes), (HOUR / 6, true));
+        let open = both.open(wall(0), Some(at(23 * 3600))).unwrap();
+        assert_eq!((open.left, open.accepts_new_scopes), (HOUR, false));
     }
 }

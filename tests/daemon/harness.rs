@@ -98,7 +98,7 @@ impl Daemon {
 
     /// One look; when the next is wanted.
     pub async fn look(&self) -> Duration {
-        self.look_because(Reason::Interval).await
+        self.look_because(Reason::Again).await
     }
 
     pub async fn look_because(&self, reason: Reason) -> Duration {

@@ -1,14 +1,20 @@
 //! Reconcilers take turns; whoever dies is followed; nobody's clock matters.
 
-use crate::harness::{Daemon, TTL, clock, keeping_with};
+use crate::harness::{Daemon, INTERVAL, TTL, clock, keeping_with};
 use crate::support::graph::Graph;
+use crate::support::graph::next_ulid;
 use crate::wrecks;
+use outrigger::config::LeaseSettings;
 use outrigger::host::{Clock, ManualClock};
 use outrigger::model::Timestamp;
 use outrigger::model::audit::Verdict;
 use outrigger::passes::report::Outcome;
 use outrigger::repo::Dialect;
+use outrigger::runtime::lease::{Lease, Taken};
 use outrigger::runtime::queue::Reason;
+use outrigger::store::layout::recovery_dir;
+use outrigger::store::{ControlObject, ETag};
+use std::sync::Arc;
 use std::time::Duration;
 
 const SHORT_GRACE: &str = "grace = \"1s\"";
@@ -69,13 +75,81 @@ async fn whoever_falls_silent_is_followed_after_the_ttl_of_the_watchers_own_cloc
     // Dies without a word: its beats end with it.
     drop(first);
     let operation = more_work(&graph).await;
-    second.clock.advance(TTL - Duration::from_secs(1));
-    second.look_because(Reason::Request).await;
-    assert_eq!(second.of(&operation), Some((Verdict::RollForward, Outcome::Waits)));
     second.clock.advance(Duration::from_secs(2));
-    second.look_because(Reason::Request).await;
+    second.look().await;
+    assert_eq!(second.of(&operation), Some((Verdict::RollForward, Outcome::Waits)));
+    second.clock.advance(INTERVAL);
+    let (read, _) = second.requests();
+    second.look().await;
+    assert_eq!(second.requests().0 - read, 2, "who waits for its turn does not look through everything");
+    assert_eq!(second.of(&operation), Some((Verdict::RollForward, Outcome::Waits)));
+    second.clock.advance(INTERVAL);
+    second.look().await;
     assert_eq!(second.of(&operation), Some((Verdict::RollForward, Outcome::Done)));
     assert!(second.status().leads);
+}
+
+/// Somebody's part in a graph's lease, and the clock that it goes by.
+fn part(graph: &Graph, holder: &str) -> (Lease, ManualClock) {
+    let clock = clock();
+    let settings = LeaseSettings { ttl: TTL, release_after: TTL * 2 };
+    let store = graph.place.store.clone();
+    (Lease::new(store, Arc::new(clock.clone()), settings, holder.into(), Arc::new(next_ulid)), clock)
+}
+
+/// The state of the beat, once it is another one.
+async fn next_beat(graph: &Graph, before: Option<&ETag>) -> Option<ETag> {
+    for _ in 0..1000 {
+        let beat =
+            graph.place.head(&ControlObject::LeaseBeat.key()).await.unwrap().and_then(|beat| beat.etag);
+        if beat.as_ref() != before {
+            return beat;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("no beat");
+}
+
+/// A run that takes long: its look is older than the TTL when it asks for its turn.
+#[tokio::test]
+async fn whoever_has_beaten_since_the_last_look_is_not_followed() {
+    let graph = Graph::in_memory(Dialect::GraphV4).await;
+    let (leader, leaders_time) = part(&graph, "the leader");
+    let (other, others_time) = part(&graph, "the other");
+    assert_eq!(leader.take().await.unwrap(), Taken::Held);
+    let first = next_beat(&graph, None).await;
+    other.look(&graph.place.list(&recovery_dir()).await.unwrap()).await;
+    assert_eq!(other.take().await.unwrap(), Taken::By("the leader".into()));
+    leaders_time.until_asleep(1).await;
+    leaders_time.advance(TTL / 3);
+    next_beat(&graph, first.as_ref()).await;
+    others_time.advance(TTL * 2);
+    assert_eq!(other.take().await.unwrap(), Taken::By("the leader".into()));
+    others_time.advance(TTL - Duration::from_secs(1));
+    assert_eq!(other.take().await.unwrap(), Taken::By("the leader".into()));
+    others_time.advance(Duration::from_secs(1));
+    assert_eq!(other.take().await.unwrap(), Taken::Held, "no beat for the TTL");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_scheduled_run_that_lost_its_turn_is_made_when_the_turn_comes() {
+    let graph = Graph::on_disk(Dialect::GraphV4).await;
+    wrecks::complete(&graph).await;
+    let first = keeping_with(&graph, clock(), SHORT_GRACE);
+    first.clock.advance(Duration::from_secs(2));
+    first.look_because(Reason::Start).await;
+    let nightly = "grace = \"1s\"\npasses.recovery.schedule = \"0 3 * * *\"";
+    let second = keeping_with(&graph, first.clock.clone(), nightly);
+    second.look_because(Reason::Start).await;
+    let operation = more_work(&graph).await;
+    second.clock.advance(Duration::from_secs(2));
+    second.look().await;
+    assert_eq!(second.of(&operation), None, "it is not three o'clock");
+    second.look_because(Reason::Schedule).await;
+    assert_eq!(second.of(&operation), Some((Verdict::RollForward, Outcome::Waits)));
+    first.keeper.release().await;
+    second.look().await;
+    assert_eq!(second.of(&operation), Some((Verdict::RollForward, Outcome::Done)));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

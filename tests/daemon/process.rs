@@ -1,6 +1,6 @@
 //! The real program: configuration, HTTP, signals.
 
-use crate::support::graph::Graph;
+use crate::support::graph::{Graph, MAIN, PERSON};
 use crate::wrecks;
 use outrigger::repo::Dialect;
 use serde_json::Value;
@@ -82,6 +82,16 @@ impl Running {
         }
     }
 
+    /// Asks it to look at everything; the status of the answer.
+    fn reconcile(&self) -> Option<u16> {
+        let authorization = format!("Authorization: Bearer {TOKEN}\r\n");
+        self.ask("POST /v1/reconcile HTTP/1.1", &authorization).map(|(status, _)| status)
+    }
+
+    fn has_metric(&self, line: &str) -> bool {
+        self.get("/metrics").is_some_and(|metrics| metrics.lines().any(|known| known == line))
+    }
+
     fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args([&format!("-{name}"), &pid]).status().unwrap().success());
@@ -105,6 +115,9 @@ impl Running {
         panic!("it does not stop");
     }
 }
+
+const SETTLED_ONE: &str =
+    "outrigger_actions_total{action=\"delete_sidecar\",outcome=\"committed\",repository=\"orders\"} 1";
 
 fn outrigger(args: &[&str]) -> Output {
     Command::new(BINARY).args(args).output().unwrap()
@@ -137,16 +150,8 @@ async fn it_serves_recovers_answers_and_stops() {
     assert!(daemon.get("/metrics").unwrap().contains("outrigger_lease_held{repository=\"orders\"} 0"));
 
     let operation = wrecks::complete(&graph).await;
-    let authorization = format!("Authorization: Bearer {TOKEN}\r\n");
-    let (status, _) = daemon.ask("POST /v1/reconcile HTTP/1.1", &authorization).unwrap();
-    assert_eq!(status, 202);
-    let done = |daemon: &Running| {
-        let metrics = daemon.get("/metrics").unwrap_or_default();
-        metrics.contains(
-            "outrigger_actions_total{action=\"delete_sidecar\",outcome=\"committed\",repository=\"orders\"} 1",
-        )
-    };
-    daemon.until("recovered", done);
+    assert_eq!(daemon.reconcile(), Some(202));
+    daemon.until("recovered", |daemon| daemon.has_metric(SETTLED_ONE));
     let listed = outrigger(&["sidecars", "list", "--repo", root.to_str().unwrap()]);
     assert!(!String::from_utf8_lossy(&listed.stdout).contains(&operation));
 
@@ -207,12 +212,42 @@ fn it_stops_within_ten_seconds_though_a_store_hangs() {
     assert!(took < Duration::from_secs(10), "{took:?}");
 }
 
-#[test]
-fn a_second_signal_ends_it_at_once() {
-    let dir = tempfile::tempdir().unwrap();
-    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
-    let daemon = with_a_silent_store(dir.path(), &silent);
-    std::thread::sleep(Duration::from_secs(1));
+/// A daemon over a graph on a disk that stopped to answer: whoever opens one of the manifest's files waits for ever, as on a
+/// mount whose server is gone.
+async fn over_a_hanging_disk(graph: &Graph) -> Running {
+    let root = graph.place.dir().join("graph");
+    for file in std::fs::read_dir(root.join("__manifest/data")).unwrap() {
+        let file = file.unwrap().path();
+        std::fs::remove_file(&file).unwrap();
+        assert!(Command::new("mkfifo").arg(&file).status().unwrap().success());
+    }
+    let daemon = Running::start(graph.place.dir(), &repository("orders", &root, ""));
+    daemon.until("alive", |daemon| daemon.health().status.success());
+    std::thread::sleep(Duration::from_millis(500));
+    assert!(daemon.get("/readyz").is_none(), "its look hangs");
+    daemon
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn it_says_that_it_stops_and_does_within_ten_seconds_though_a_disk_hangs() {
+    let graph = Graph::on_disk(Dialect::GraphV4).await;
+    let daemon = over_a_hanging_disk(&graph).await;
+    assert_eq!(daemon.reconcile(), Some(202));
+    daemon.signal("TERM");
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!(daemon.reconcile(), Some(503));
+    assert_eq!(daemon.ask("GET /readyz HTTP/1.1", "").map(|(status, _)| status), Some(503));
+    assert!(daemon.has_metric("outrigger_reconcile_requests_total{outcome=\"shutting_down\"} 1"));
+    assert!(daemon.health().status.success(), "it is no use to kill it");
+    let (took, code) = daemon.ends();
+    assert_eq!(code, Some(0));
+    assert!(took < Duration::from_secs(9), "{took:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_signal_ends_it_at_once_though_a_disk_hangs() {
+    let graph = Graph::on_disk(Dialect::GraphV4).await;
+    let daemon = over_a_hanging_disk(&graph).await;
     daemon.signal("TERM");
     std::thread::sleep(Duration::from_millis(500));
     daemon.signal("INT");
@@ -221,15 +256,54 @@ fn a_second_signal_ends_it_at_once() {
     assert!(took < Duration::from_secs(2), "{took:?}");
 }
 
-#[test]
-fn ctrl_c_stops_it_in_order() {
-    let dir = tempfile::tempdir().unwrap();
-    let daemon = Running::start(dir.path(), &repository("missing", &dir.path().join("nothing"), ""));
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_interrupt_stops_it_in_order() {
+    let graph = Graph::on_disk(Dialect::GraphV4).await;
+    let root = graph.place.dir().join("graph");
+    let daemon = Running::start(graph.place.dir(), &repository("orders", &root, ""));
     daemon.until("ready", |daemon| daemon.get("/readyz").is_some());
     daemon.signal("INT");
     let (took, code) = daemon.ends();
     assert_eq!(code, Some(0));
     assert!(took < Duration::from_secs(3), "{took:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_one_works_and_the_other_follows_when_it_is_killed() {
+    let graph = Graph::on_disk(Dialect::GraphV4).await;
+    let root = graph.place.dir().join("graph");
+    let config = "[lease]\nttl = \"5s\"\n".to_owned() + &repository("orders", &root, "grace = \"1s\"");
+    let [mut one, mut other] = ["one", "other"].map(|name| {
+        let dir = graph.place.dir().join(name);
+        std::fs::create_dir(&dir).unwrap();
+        Running::start(&dir, &config)
+    });
+    wrecks::complete(&graph).await;
+    let ready = |daemon: &Running| daemon.get("/readyz").is_some();
+    one.until("ready", ready);
+    other.until("ready", ready);
+    one.until("one of them has settled it", |_| {
+        one.reconcile();
+        other.reconcile();
+        std::thread::sleep(Duration::from_millis(300));
+        one.has_metric(SETTLED_ONE) || other.has_metric(SETTLED_ONE)
+    });
+    let leads = "outrigger_lease_held{repository=\"orders\"} 1";
+    if other.has_metric(leads) {
+        std::mem::swap(&mut one, &mut other);
+    }
+    assert!(one.has_metric(leads) && !other.has_metric(leads) && !other.has_metric(SETTLED_ONE));
+
+    let operation = wrecks::complete(&graph).await;
+    one.child.kill().unwrap();
+    other.until("the other has settled the second", |daemon| {
+        daemon.reconcile();
+        std::thread::sleep(Duration::from_millis(300));
+        daemon.has_metric(SETTLED_ONE)
+    });
+    assert!(other.has_metric(leads));
+    assert!(!graph.controls().await.contains(&format!("{operation}.json")));
+    assert_eq!(graph.pin(MAIN, PERSON).await, 3);
 }
 
 #[test]

@@ -1,16 +1,19 @@
 //! What must be undone waits for a window, and a window is what the store says it is.
 
-use crate::harness::{Daemon, clock, keeping_with};
+use crate::harness::{Daemon, clock, keeping_under, keeping_with};
+use crate::support::faults::{Meanwhile, is_write};
 use crate::support::graph::{Graph, MAIN, next_ulid};
 use crate::wrecks;
+use outrigger::app::Leave;
 use outrigger::host::{Clock, ManualClock};
 use outrigger::model::Timestamp;
 use outrigger::model::audit::Verdict;
 use outrigger::passes::report::Outcome;
 use outrigger::repo::Dialect;
 use outrigger::runtime::queue::Reason;
-use outrigger::runtime::windows;
-use std::time::Duration;
+use outrigger::runtime::windows::{self, ManualWindow, Which};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const SHORT_GRACE: &str = "grace = \"1s\"";
@@ -49,6 +52,52 @@ async fn a_window_that_was_closed_allows_nothing() {
     assert_eq!(windows::close(&graph.place).await.unwrap().len(), 1);
     daemon.run_for(MINUTE * 15).await;
     assert_eq!(daemon.of(&operation), Some((Verdict::RollBack, Outcome::Waits)));
+}
+
+async fn opened(graph: &Graph, length: Duration) -> ManualWindow {
+    windows::open(&graph.place, length, "maintenance", next_ulid).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_window_that_is_closed_meanwhile_ends_the_run_and_the_next_look_takes_another() {
+    let graph = Graph::on_disk(Dialect::GraphV4).await;
+    let operation = wrecks::half_done(&graph).await;
+    let heads = graph.heads().await;
+    for length in [MINUTE * 60, MINUTE * 50] {
+        opened(&graph, length).await;
+    }
+    let place = graph.place.store.clone();
+    let armed = |call: &outrigger::store::Call| is_write(call) && call.path.as_ref().ends_with(".fence");
+    let closes = Arc::new(Meanwhile::at(armed, async move {
+        assert_eq!(windows::close(&place).await.unwrap().len(), 2);
+    }));
+    let daemon = keeping_under(&graph, clock(), SHORT_GRACE, Some(closes.clone()));
+    daemon.clock.advance(Duration::from_secs(2));
+    daemon.look_because(Reason::Start).await;
+    assert!(closes.happened());
+    assert_eq!(daemon.of(&operation), Some((Verdict::RollBack, Outcome::Waits)));
+    assert_eq!(graph.heads().await, heads, "nothing was restored under a window that is closed");
+
+    opened(&graph, MINUTE * 60).await;
+    daemon.clock.advance(Duration::from_secs(15));
+    daemon.look().await;
+    assert_eq!(daemon.of(&operation), Some((Verdict::RollBack, Outcome::Done)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fresh_window_is_not_hidden_by_a_long_one_that_is_about_to_end() {
+    let (graph, operation, daemon) = waiting(Dialect::GraphV4).await;
+    let long = opened(&graph, MINUTE * 60 * 24).await;
+    let file = graph.place.dir().join(format!("graph/__recovery/window.{}", long.id));
+    let hours_ago = SystemTime::now() - MINUTE * 60 * 22;
+    std::fs::File::options().write(true).open(file).unwrap().set_modified(hours_ago).unwrap();
+    assert!(matches!(Leave::of(false, &graph.place).await.unwrap(), Leave::None));
+
+    let fresh = opened(&graph, MINUTE * 10).await;
+    let leave = Leave::of(false, &graph.place).await.unwrap();
+    assert!(matches!(&leave, Leave::Within(Which::Manual(window)) if window.id == fresh.id), "{leave:?}");
+    daemon.look().await;
+    assert_eq!(daemon.of(&operation), Some((Verdict::RollBack, Outcome::Done)));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -107,6 +156,19 @@ async fn a_window_by_the_calendar_covers_nothing_that_the_store_cannot_guard() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_wall_clock_that_is_set_back_opens_no_window_anew() {
+    let (graph, operation, daemon) = waiting(Dialect::GraphV4).await;
+    opened(&graph, MINUTE * 10).await;
+    daemon.clock.advance(MINUTE * 11);
+    daemon.look().await;
+    assert_eq!(daemon.status().window, None);
+    daemon.clock.set_wall(Timestamp(daemon.clock.now().0 - chrono::Duration::minutes(6)));
+    daemon.run_for(MINUTE).await;
+    assert_eq!(daemon.status().window, None);
+    assert_eq!(daemon.of(&operation), Some((Verdict::RollBack, Outcome::Waits)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_window_from_the_future_is_closed() {
     let graph = Graph::on_disk(Dialect::GraphV4).await;
     let window = windows::open(&graph.place, MINUTE * 10, "maintenance", next_ulid).await.unwrap();
     let back = ManualClock::new(Timestamp(window.opened.0 - chrono::Duration::hours(1)));
