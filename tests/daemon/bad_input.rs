@@ -16,7 +16,6 @@ use std::time::Duration;
 const SHORT_GRACE: &str = "grace = \"1s\"";
 const EVERYTHING: &[Verb] = &[Verb::Get, Verb::Head, Verb::List, Verb::Put, Verb::Create, Verb::Delete];
 const FAILED: &str = "outrigger_activations_total{outcome=\"failed\"";
-const REFUSED: &str = "outrigger_activations_total{outcome=\"refused\"";
 
 /// A graph with a commit that is to be finished.
 async fn crashed() -> (Graph, String) {
@@ -66,17 +65,17 @@ async fn a_store_that_refuses_us_is_told_counted_and_asked_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_root_that_is_missing_or_no_graph_is_told_counted_and_asked_for_again() {
-    for (lost, counted, words) in [
-        ("", FAILED, ["no repository at graph", "check the address"]),
-        ("/__manifest", REFUSED, ["graph holds no __manifest", "nothing was written"]),
+async fn a_root_or_a_manifest_that_is_missing_is_told_counted_and_asked_for_again() {
+    for (lost, words) in [
+        ("", ["no repository at graph", "check the address"]),
+        ("/__manifest", ["its __manifest is gone", "restore it from a backup"]),
     ] {
         let (graph, _) = crashed().await;
         let root = graph.place.dir().join("graph").to_str().unwrap().to_owned();
         let (there, away) = (format!("{root}{lost}"), graph.place.dir().join("away"));
         std::fs::rename(&there, &away).unwrap();
         let daemon = keeping_broken(&graph, Arc::new(Breaks::watching()));
-        fails_until(async || std::fs::rename(&away, &there).unwrap(), &graph, &daemon, counted, &words).await;
+        fails_until(async || std::fs::rename(&away, &there).unwrap(), &graph, &daemon, FAILED, &words).await;
     }
 }
 

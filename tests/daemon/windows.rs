@@ -78,7 +78,7 @@ async fn a_window_that_is_closed_meanwhile_ends_the_run_and_the_next_look_takes_
     assert_eq!(daemon.of(&operation), Some((Verdict::RollBack, Outcome::Waits)));
     assert_eq!(graph.heads().await, heads, "nothing was restored under a window that is closed");
 
-    opened(&graph, MINUTE * 60).await;
+    daemon.open_window(&graph, MINUTE * 60).await;
     daemon.clock.advance(Duration::from_secs(15));
     daemon.look().await;
     assert_eq!(daemon.of(&operation), Some((Verdict::RollBack, Outcome::Done)));
@@ -96,6 +96,7 @@ async fn a_fresh_window_is_not_hidden_by_a_long_one_that_is_about_to_end() {
     let fresh = opened(&graph, MINUTE * 10).await;
     let leave = Leave::of(false, &graph.place).await.unwrap();
     assert!(matches!(&leave, Leave::Within(Which::Manual(window)) if window.id == fresh.id), "{leave:?}");
+    daemon.catch_up();
     daemon.look().await;
     assert_eq!(daemon.of(&operation), Some((Verdict::RollBack, Outcome::Done)));
 }
