@@ -21,7 +21,6 @@ on_both_dialects!(
     a_stamp_that_is_not_ours_is_refused_before_any_write,
     a_branch_with_a_foreign_stamp_is_held_and_main_goes_on,
     a_fence_record_that_cannot_be_read_is_named_and_the_others_go_on,
-    a_graph_without_its_manifest_is_no_directory,
 );
 
 /// Everything of this operation and its table is as it was.
@@ -173,16 +172,4 @@ async fn a_fence_record_that_cannot_be_read_is_named_and_the_others_go_on(graph:
     assert_eq!(told.ended(&format!("drift {COMPANY} on main")), (Verdict::Hold, Outcome::Held));
     let named = told.report.scopes.iter().filter(|scope| scope.reason.contains("fence record"));
     assert_eq!(named.count(), 2, "{:?}", told.report.scopes);
-}
-
-async fn a_graph_without_its_manifest_is_no_directory(graph: Graph) {
-    for file in graph.place.list(&Key::parse(MANIFEST).unwrap()).await.unwrap() {
-        graph.place.delete(&file.key).await.unwrap();
-    }
-    let error = graph.recoverer().open().await.unwrap_err();
-    assert_eq!(error.kind(), Kind::Missing, "{error}");
-    assert!(
-        error.to_string().contains("__manifest is gone") && error.to_string().contains("backup"),
-        "{error}"
-    );
 }

@@ -46,6 +46,7 @@ pub async fn find_drift(
     });
     let probed: Vec<_> = probes.buffered(CONCURRENCY).try_collect().await?;
     let probed: Vec<_> = probed.into_iter().flatten().collect();
+    quiet.memory.retain_tails(|at| probed.iter().any(|(drifted, ..)| drifted == at));
     let ended = if probed.is_empty() { Vec::new() } else { ended_writers(repo, found).await? };
     let look = Look { repo, quiet, ended, locked: found.is_locked() };
     let mut drifted = Vec::new();
