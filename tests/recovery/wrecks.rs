@@ -264,6 +264,10 @@ pub async fn overtaken(graph: &Graph) -> String {
 /// these tables, unless somebody was faster: what it was told is shown then.
 pub async fn wakes_up(graph: &Graph, last: Staged, tables: &[&str]) -> Option<Content> {
     last.commit().await.ok()?;
+    let shown = graph.shown(MAIN).await;
+    if tables.iter().any(|table| shown[*table].version != 1) {
+        return None;
+    }
     let versions: Vec<_> = tables.iter().map(|table| (*table, 2)).collect();
     graph.publish(MAIN, &versions).await;
     Some(graph.content(MAIN).await)
