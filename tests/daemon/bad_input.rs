@@ -129,7 +129,6 @@ async fn what_is_held_is_counted_and_kept_and_the_others_go_on() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "a table that cannot be read is held without a next step"]
 async fn what_is_held_says_what_a_person_does_next() {
     let (graph, _) = crashed().await;
     graph.table(KNOWS).append(&["foreign"]).await;

@@ -162,7 +162,6 @@ async fn a_stranger_publishes_at_any_call(site: Site) {
 
 /// What a writer was told is shown stays, whole; where it is refused the same is shown as without it. Whether it got through,
 /// and whether it did not.
-#[expect(clippy::async_yields_async, reason = "what is staged now is committed later")]
 async fn a_writer_publishes(
     site: &Site,
     tables: &'static [&'static str],
@@ -172,7 +171,6 @@ async fn a_writer_publishes(
     settle(&undisturbed, "undisturbed").await;
     let expected = undisturbed.content(MAIN).await;
     let told = Arc::new(Mutex::new(None));
-    #[expect(clippy::async_yields_async, reason = "what is staged now is committed later")]
     let event = async |graph: Arc<Graph>| {
         let last = graph.table(COMPANY).stage_append(&["late"]).await;
         let (told, done) = (told.clone(), done.clone());

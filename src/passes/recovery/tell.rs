@@ -26,8 +26,23 @@ pub(super) fn planned(decision: &Decision) -> ScopeReport {
         Timing::ManualWindow => (Outcome::Waits, wait(WaitReason::ManualWindow, None)),
         Timing::Lock => (Outcome::Waits, wait(WaitReason::Lock, None)),
     };
-    let more = waits.map(|wait| waits_for(&wait));
+    let more = match outcome {
+        Outcome::Held => advice(decision),
+        _ => waits.map(|wait| waits_for(&wait)),
+    };
     ScopeReport { waits, ..said(decision, outcome, more.as_deref()) }
+}
+
+/// What a person can do about a held operation, where its reason does not say it.
+fn advice(decision: &Decision) -> Option<String> {
+    let operation =
+        decision.operations.first().filter(|_| !decision.reason.contains("`outrigger "))?.as_str();
+    let show = hint::command(&["sidecars", "show", operation]);
+    let repair = hint::command(&["repair", "drift", "--exclusive", "--to", "pin"]);
+    let aside = hint::command(&["sidecars", "quarantine", operation]);
+    Some(format!(
+        "look at it with {show}; {repair} takes back what lies above the pins, {aside} puts the record aside"
+    ))
 }
 
 /// How carrying a decision out ended; `more` says why it was not to the end.

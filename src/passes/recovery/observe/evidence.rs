@@ -154,6 +154,11 @@ impl Grace {
         self.tails.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Forgets the waits of tables that are not ahead of their pins any more.
+    pub(super) fn retain_tails(&self, is_ahead: impl Fn(&TableRef) -> bool) {
+        self.tails().retain(|at, _| is_ahead(at));
+    }
+
     /// Whether exactly these versions were tagged for an operation by this process.
     pub(in super::super) fn protects(&self, operation: &OperationId, wanted: &Protected) -> bool {
         let protected = self.protected.lock().unwrap_or_else(PoisonError::into_inner);
