@@ -171,6 +171,7 @@ async fn a_writer_publishes(
     settle(&undisturbed, "undisturbed").await;
     let expected = undisturbed.content(MAIN).await;
     let told = Arc::new(Mutex::new(None));
+    #[allow(clippy::async_yields_async, reason = "what is staged now is committed later")]
     let event = async |graph: Arc<Graph>| {
         let last = graph.table(COMPANY).stage_append(&["late"]).await;
         let (told, done) = (told.clone(), done.clone());
