@@ -52,9 +52,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// Cache of one look, in bytes: a few manifests and file footers.
 const LOOK_CACHE_BYTES: usize = 16 * 1024 * 1024;
 
-/// Names at a root that only a graph has.
-const OF_A_GRAPH: [&str; 4] =
-    ["_schema.pg", "__schema_state.json", "_graph_commits.lance", "_graph_commit_recoveries.lance"];
+/// Datasets at a root that only a graph has, and their directories.
+const OF_A_GRAPH: [&str; 4] = ["nodes", "edges", "_graph_commits.lance", "_graph_commit_recoveries.lance"];
 
 /// An open repository: cheap to clone, remembers the last snapshot of each branch.
 #[derive(Debug, Clone)]
@@ -98,11 +97,9 @@ impl Repository {
         let root = store.list_dir(None).await?;
         let at = store.uri().to_string();
         let of_a_graph = |key: &&Key| OF_A_GRAPH.contains(&key.file_name());
-        if let Some(rest) =
-            root.prefixes.iter().chain(root.objects.iter().map(|meta| &meta.key)).find(of_a_graph)
-        {
+        if let Some(rest) = root.prefixes.iter().find(of_a_graph) {
             return Err(Error::missing(format!(
-                "{at} holds {rest} of a graph, and its {MANIFEST} is gone; nothing can be judged without it: restore it from a backup"
+                "{at} holds {rest} of a graph and no {MANIFEST}: it is lost, or the graph's creation died; restore it from a backup, or create the graph anew"
             )));
         }
         let dataset = |key: &&Key| key.file_name().ends_with(".lance");

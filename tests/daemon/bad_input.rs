@@ -68,7 +68,7 @@ async fn a_store_that_refuses_us_is_told_counted_and_asked_again() {
 async fn a_root_or_a_manifest_that_is_missing_is_told_counted_and_asked_for_again() {
     for (lost, words) in [
         ("", ["no repository at graph", "check the address"]),
-        ("/__manifest", ["its __manifest is gone", "restore it from a backup"]),
+        ("/__manifest", ["no __manifest", "restore it from a backup"]),
     ] {
         let (graph, _) = crashed().await;
         let root = graph.place.dir().join("graph").to_str().unwrap().to_owned();

@@ -34,7 +34,7 @@ async fn a_root_without_a_graph_is_named(graph: Graph) {
     let error = graph.recoverer().run().await.unwrap_err();
     assert_eq!(error.kind(), Kind::Missing, "a graph without its manifest is no folder of tables: {error:?}");
     let told = error.to_string();
-    assert!(told.contains(&graph.place.uri().to_string()) && told.contains("__manifest is gone"), "{told}");
+    assert!(told.contains(&graph.place.uri().to_string()) && told.contains("no __manifest"), "{told}");
     assert!(told.contains("restore it from a backup"), "{told}");
 }
 
