@@ -64,6 +64,16 @@ impl Repository {
         entry_of(&at, &table.branch).await
     }
 
+    /// Names of the columns of the version that the graph shows.
+    pub async fn shown_columns(&self, key: &TableKey, entry: &Entry) -> Result<BTreeSet<String>> {
+        let path = branch_path(&dataset_path(key)?, &entry.branch);
+        let path = Key::parse(&path).map_err(|bad| Error::corrupt(bad.to_string()))?;
+        let shown = open(&self.store, &self.fresh_session(), &path, Some(entry.version)).await?;
+        let shown =
+            shown.ok_or_else(|| Error::missing(format!("version {} of {key} is gone", entry.version)))?;
+        Ok(shown.schema().fields.iter().map(|field| field.name.clone()).collect())
+    }
+
     /// Whether the head has the same rows as a version that the graph shows: same schema, fragments, deletions, row ids.
     pub async fn same_content(&self, table: &Table, pin: Version, pin_branch: &Branch) -> Result<bool> {
         let path = branch_path(&dataset_path(&table.key)?, pin_branch);

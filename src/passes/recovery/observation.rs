@@ -143,6 +143,8 @@ pub enum MergeSeen {
     Completable(Vec<PointerSwitch>),
     /// The merge cannot be completed; says why.
     NotCompletable(String),
+    /// It cannot be told; says why.
+    Unknown(String),
 }
 
 /// A table that a merge takes over from its source as it is.

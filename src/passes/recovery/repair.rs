@@ -61,14 +61,14 @@ pub async fn drift(repo: &Repository, only: Option<&TableKey>, choice: Choice) -
                     format!("the graph shows version {}, the newest is {}", lineage.pin, lineage.head),
                 ));
             }
+            Drifted::Seen(Drift { at, .. }) if !is_meant(&at.table) => {}
             Drifted::Seen(drift) if drift.locked && drift.at.branch.is_main() => {
                 return Err(Error::refused(format!(
                     "a schema change holds the graph's write lock, and publishing would break it if it is alive: {} first",
                     hint::command(&["repair", "lock", "--exclusive"])
                 )));
             }
-            Drifted::Seen(drift) if is_meant(&drift.at.table) => proposals.push(propose(drift, choice)),
-            Drifted::Seen(_) => {}
+            Drifted::Seen(drift) => proposals.push(propose(drift, choice)),
             Drifted::Unreadable(at, why) => lost.push((at, why)),
         }
     }

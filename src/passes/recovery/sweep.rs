@@ -42,10 +42,14 @@ pub(super) async fn sweep(repo: &Repository, run: &Run) -> Result<Vec<ScopeRepor
         scopes.push(tell::failed("closed fence records".into(), &error));
     }
     // Without main nothing can be judged, and what is there may be of a format that is never written.
-    if snapshots.iter().any(|at| at.branch.is_main())
-        && let Some(decision) = decide_leftover(&leftover(repo, &found).await?, &run.policy)
-    {
-        scopes.push(carry_out(repo, run, "schema".into(), &decision, &found, &snapshots).await);
+    if snapshots.iter().any(|at| at.branch.is_main()) {
+        match leftover(repo, &found).await.map(|left| decide_leftover(&left, &run.policy)) {
+            Ok(None) => {}
+            Ok(Some(decision)) => {
+                scopes.push(carry_out(repo, run, "schema".into(), &decision, &found, &snapshots).await);
+            }
+            Err(error) => scopes.push(tell::failed("schema".into(), &error)),
+        }
     }
     Ok(scopes)
 }

@@ -38,11 +38,8 @@ fn advice(decision: &Decision) -> Option<String> {
     let operation =
         decision.operations.first().filter(|_| !decision.reason.contains("`outrigger "))?.as_str();
     let show = hint::command(&["sidecars", "show", operation]);
-    let repair = hint::command(&["repair", "drift", "--exclusive", "--to", "pin"]);
     let aside = hint::command(&["sidecars", "quarantine", operation]);
-    Some(format!(
-        "look at it with {show}; {repair} takes back what lies above the pins, {aside} puts the record aside"
-    ))
+    Some(format!("look at it with {show}; {aside} puts the record aside"))
 }
 
 /// How carrying a decision out ended; `more` says why it was not to the end.

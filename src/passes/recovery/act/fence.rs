@@ -9,7 +9,7 @@ use crate::passes::recovery::observe::{Intent, Seen};
 use crate::repo::Repository;
 use crate::store::{ControlObject, Written};
 
-/// Creates the record of an intent whose sidecar is still there; `false` if there is one already.
+/// Creates the record of an intent whose sidecar is still there.
 ///
 /// An earlier record of the same operation stands: what it says of heads and targets is history, the judgement is always
 /// made anew from the tables. *Answer lost*: the store room reads back and compares.
@@ -18,8 +18,8 @@ pub(super) async fn arm(
     seen: &Seen,
     intent: &Intent,
     handles: &dyn Handles,
-) -> Result<bool> {
-    let Some(file) = &intent.file else { return Ok(false) };
+) -> Result<()> {
+    let Some(file) = &intent.file else { return Ok(()) };
     let record = FenceRecord {
         format: FENCE_FORMAT,
         operation: intent.sidecar.operation.clone(),
@@ -30,8 +30,7 @@ pub(super) async fn arm(
     };
     let key = ControlObject::Fence(intent.sidecar.operation.clone()).key();
     match repo.store().create(&key, json(&record)?).await? {
-        Written::Committed { .. } => Ok(true),
-        Written::Conflict => Ok(false),
+        Written::Committed { .. } | Written::Conflict => Ok(()),
         Written::Unknown { error } => Err(error),
     }
 }

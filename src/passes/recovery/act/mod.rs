@@ -6,7 +6,7 @@
 //! | # | step | a stop after it leaves |
 //! |---|---|---|
 //! | 1 | fence record, create-only | an armed record beside its sidecar: the same judgement again |
-//! | 2 | sidecar looked at again; gone: our own record closed, stop | a settled operation |
+//! | 2 | sidecar looked at again; gone: stop | an armed record: judged at the next look |
 //! | 2a | schema changes and version-1 merges: sidecar deleted, for engines would roll it forward | an armed record in its place |
 //! | 3 | restores, each on exactly the head that was judged | *already undone*: published without a window |
 //! | 4 | publish: pins, fillers, marker | the marker: *finish* |
@@ -31,7 +31,7 @@ use crate::repo::tables::{Restored, Table};
 use crate::repo::{Dialect, Repository, Snapshot, branches, snapshot};
 use crate::store::ControlObject;
 use async_trait::async_trait;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// What the edges give to an act: time, fresh ids, and leave to act.
 #[async_trait]
@@ -161,24 +161,16 @@ impl Act<'_> {
         }
     }
 
-    /// Arms the records and looks at the sidecars again; says why to stop, if one is gone. A record that we have made is then
-    /// closed: nobody else can have undone under it, so the writer has finished. One that was there before may be that of
-    /// another recoverer, who puts it in the sidecar's place: it stays armed, and is judged at the next look.
+    /// Arms the records and looks at the sidecars again; says why to stop, if one is gone. Its record stays armed and is judged
+    /// at the next look: the writer may have finished, or another recoverer have put the record in the sidecar's place.
     async fn fence(&self) -> Result<Option<String>> {
-        let mut made = BTreeSet::new();
         for intent in &self.intents {
             let armed = fence::arm(self.repo, self.seen, intent, self.handles).await;
-            self.count(ActionKind::Fence, &armed, |_| false);
-            if armed? {
-                made.insert(intent.sidecar.operation.clone());
-            }
+            self.count(ActionKind::Fence, &armed, |()| false);
+            armed?;
         }
-        let Some(gone) = self.first_without_file().await? else { return Ok(None) };
-        if made.contains(&gone) {
-            self.close_fence(&gone).await?;
-            return Ok(Some(format!("the writer of {gone} has finished")));
-        }
-        Ok(Some(format!("the sidecar of {gone} is gone")))
+        let gone = self.first_without_file().await?;
+        Ok(gone.map(|gone| format!("the sidecar of {gone} is gone")))
     }
 
     /// Stops before the publish. If the branch has gone meanwhile, what was restored on it is taken back: it would come back

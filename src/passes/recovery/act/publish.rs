@@ -52,7 +52,7 @@ pub(super) async fn publish(
             return Ok(Ended::Moved(moved));
         }
         if decision.verdict == Verdict::NothingToDo {
-            expect_pins(seen, &intent.sidecar, &mut publish);
+            expect_pins(base, &intent.sidecar, &mut publish);
         }
         settle(decision, seen, intent, nth, *handles, &mut publish);
     }
@@ -166,14 +166,9 @@ async fn schema_changes(
 
 /// Nothing was done and nothing is to be done, as long as the pins are as they were judged: a writer that has published
 /// meanwhile is not to be recorded as undone.
-fn expect_pins(seen: &Seen, sidecar: &Sidecar, publish: &mut Publish) {
+fn expect_pins(base: &Snapshot, sidecar: &Sidecar, publish: &mut Publish) {
     for pin in &sidecar.pins {
-        let shown = match seen.component.lineage_of(pin) {
-            Some(TableSeen::Present(lineage)) => lineage.pin,
-            Some(TableSeen::Missing { pin, .. }) => *pin,
-            _ => continue,
-        };
-        publish.expected.insert(pin.table.clone(), shown);
+        publish.expected.insert(pin.table.clone(), base.state.actual(&pin.table));
     }
 }
 

@@ -44,7 +44,9 @@ pub fn decide_drift(drift: &Drift, policy: &Policy) -> Decision {
     }
     let timing = match verdict {
         // A writer that is at work looks the same until it has published: whoever asks a person too early asks in vain.
-        Verdict::Hold if drift.lineage.head < drift.lineage.pin => super::Timing::Person,
+        Verdict::Hold if !drift.lineage.tail_is_whole() || drift.lineage.head < drift.lineage.pin => {
+            super::Timing::Person
+        }
         Verdict::Hold => match drift_timing(drift.quiet_for, policy) {
             super::Timing::Now => super::Timing::Person,
             waits => waits,

@@ -180,7 +180,7 @@ fn published(claim: &Claim, pins: &[Placed]) -> Judgement {
         Some(MergeSeen::Completable(switches)) if !switches.is_empty() => {
             forward(claim, pins, format!("{shown}, but not yet what the merge takes over"))
         }
-        Some(MergeSeen::NotCompletable(why)) => Judgement::plain(
+        Some(MergeSeen::NotCompletable(why) | MergeSeen::Unknown(why)) => Judgement::plain(
             Verdict::Hold,
             format!("{shown}, but the rest of the merge cannot be told: {why}"),
         ),
@@ -214,6 +214,9 @@ fn forward(claim: &Claim, pins: &[Placed], reason: String) -> Judgement {
     match &claim.merge {
         Some(MergeSeen::NotCompletable(why)) => {
             return back(pins, format!("the merge cannot be completed: {why}"));
+        }
+        Some(MergeSeen::Unknown(why)) => {
+            return Judgement::plain(Verdict::Hold, format!("the rest of the merge cannot be told: {why}"));
         }
         Some(MergeSeen::Completable(switches)) => tables.extend(switches.iter().map(|switch| TablePlan {
             at: TableRef { table: switch.table.clone(), branch: switch.branch.clone() },

@@ -88,7 +88,8 @@ pub fn shown_commits<'a>(sidecar: &Sidecar, pin: &Pin, inner: &'a [Step]) -> Vec
         if is_shown_commit(sidecar, pin, step, Version(pin.post_commit.0 + maintenance)) {
             own.push(step);
         }
-        maintenance += u64::from(step.kind.is_neutral());
+        // Inline deletes were counted when all of them were there.
+        maintenance += u64::from(step.kind.is_neutral() && !is_inline(pin));
     }
     own
 }

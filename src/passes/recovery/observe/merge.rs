@@ -29,7 +29,7 @@ pub(super) async fn observe(
     let commits = match all_commits(repo, found, target).await {
         // A part of the history is missing: the merge base that the rest tells may be another.
         Err(error) if matches!(error.kind(), Kind::Corrupt | Kind::Refused) => {
-            return Ok(Some(MergeSeen::NotCompletable(error.chain())));
+            return Ok(Some(MergeSeen::Unknown(error.chain())));
         }
         commits => commits?,
     };

@@ -3,6 +3,7 @@
 
 use super::super::observation::{ContractFile, SchemaSeen};
 use super::Found;
+use super::table::is_about_the_table;
 use crate::error::{Kind, Result};
 use crate::model::contract::{Compiled, StateFile};
 use crate::model::sidecar::{MAX_SIDECAR_BYTES, Sidecar, WriterKind};
@@ -49,9 +50,13 @@ pub async fn leftover(repo: &Repository, found: &Found) -> Result<Leftover> {
     if explained || (found.staged.is_empty() && !found.is_locked()) {
         return Ok(Leftover::default());
     }
-    let inconsistent = match contract(repo, found).await? {
-        Err(why) => Some(why),
-        Ok(compiled) => misfit(repo, &compiled).await?,
+    // Only a set whose state is staged may be complete.
+    let inconsistent = match found.staged.contains(&ContractFile::State) {
+        false => None,
+        true => match contract(repo, found).await? {
+            Err(why) => Some(why),
+            Ok(compiled) => misfit(repo, &compiled).await?,
+        },
     };
     let seen = SchemaSeen {
         staged: found.staged.clone(),
@@ -97,14 +102,11 @@ async fn misfit(repo: &Repository, compiled: &Compiled) -> Result<Option<String>
         return Ok(Some("it names other tables than the graph has".into()));
     }
     for (key, entry) in main.state.entries() {
-        let Some(table) = repo.table(key, &entry.branch).await? else {
-            return Ok(Some(format!("the dataset of {key} is gone")));
-        };
-        if table.head() != entry.version {
-            return Ok(Some(format!("{key} is ahead of what the graph shows")));
-        }
-        if compiled.tables.get(key) != Some(&table.columns()) {
-            return Ok(Some(format!("it declares other columns for {key} than the graph shows")));
+        match repo.shown_columns(key, entry).await {
+            Ok(columns) if compiled.tables.get(key) == Some(&columns) => {}
+            Ok(_) => return Ok(Some(format!("it declares other columns for {key} than the graph shows"))),
+            Err(error) if is_about_the_table(&error) => return Ok(Some(error.chain())),
+            Err(error) => return Err(error),
         }
     }
     Ok(None)

@@ -24,7 +24,7 @@ pub(super) async fn lineage(
     }
 }
 
-fn is_about_the_table(error: &Error) -> bool {
+pub(super) fn is_about_the_table(error: &Error) -> bool {
     matches!(error.kind(), Kind::Corrupt | Kind::Refused | Kind::Missing | Kind::Internal | Kind::Invalid)
 }
 
