@@ -90,11 +90,9 @@ async fn commits(target: &Target, branch: Option<&str>) -> Result<Vec<GraphCommi
     Ok(commits)
 }
 
-/// Main, then every named branch, without the one that is a schema change's lock.
+/// Every branch but the one that is a schema change's lock.
 pub(super) async fn all_branches(repo: &Repository) -> Result<Vec<Branch>> {
-    let named = branches::list(repo.store(), MANIFEST).await?.into_keys();
-    let public = named.filter(|branch| branch.name() != Some(branches::SCHEMA_LOCK));
-    Ok(std::iter::once(Branch::main()).chain(public).collect())
+    Ok(branches::public(&branches::list(repo.store(), MANIFEST).await?).collect())
 }
 
 /// The commits that any branch sees, by id.

@@ -66,6 +66,12 @@ pub async fn list(store: &Store, dataset: &str) -> Result<BTreeMap<Branch, Branc
     Ok(known.collect())
 }
 
+/// Graph branches of people: main and every listed branch that is no lock.
+pub fn public(listed: &BTreeMap<Branch, BranchRef>) -> impl Iterator<Item = Branch> {
+    let named = listed.keys().filter(|branch| branch.name() != Some(SCHEMA_LOCK)).cloned();
+    std::iter::once(Branch::main()).chain(named)
+}
+
 /// The branch that a record's file name stands for. A `/` is stored as `%2F`, and stores may encode that `%` once more.
 fn branch_in(file: &str) -> Option<Branch> {
     let name = file.strip_suffix(".json")?.replace("%25", "%").replace("%2F", "/").replace("%2f", "/");

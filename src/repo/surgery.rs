@@ -15,10 +15,8 @@ use crate::store::{Key, Meta};
 impl Repository {
     /// Removes the dataset of a table that no branch has ever registered. `false` if some branch has.
     pub async fn remove_unregistered_dataset(&self, table: &TableKey, _: Permit) -> Result<bool> {
-        let mut named = branches::list(&self.store, MANIFEST).await?;
         // The lock registers nothing: it is a branch only by its form, and half of one may be left.
-        named.remove(&branches::schema_lock());
-        for branch in std::iter::once(Branch::main()).chain(named.into_keys()) {
+        for branch in branches::public(&branches::list(&self.store, MANIFEST).await?) {
             let snapshot = self.snapshot(&branch).await?;
             let snapshot =
                 snapshot.ok_or_else(|| Error::corrupt(format!("branch {branch} cannot be read")))?;

@@ -34,11 +34,19 @@ pub fn dataset_path(table: &TableKey) -> Result<String> {
         .ok_or_else(|| Error::corrupt(format!("{table} is not the key of a node or edge table")))
 }
 
+fn lineage_path(table: &TableKey, branch: &Branch) -> Result<Key> {
+    let path = branch_path(&dataset_path(table)?, branch);
+    Key::parse(&path).map_err(|bad| Error::corrupt(bad.to_string()))
+}
+
+fn columns_of(dataset: &Handle) -> BTreeSet<String> {
+    dataset.schema().fields.iter().map(|field| field.name.clone()).collect()
+}
+
 impl Repository {
     /// Opens a lineage at its newest version; `None` if the dataset or the branch has no versions.
     pub async fn table(&self, key: &TableKey, branch: &Branch) -> Result<Option<Table>> {
-        let path = branch_path(&dataset_path(key)?, branch);
-        let path = Key::parse(&path).map_err(|bad| Error::corrupt(bad.to_string()))?;
+        let path = lineage_path(key, branch)?;
         let session = self.fresh_session();
         let dataset = open(&self.store, &session, &path, None).await?;
         Ok(dataset.map(|dataset| Table { key: key.clone(), branch: branch.clone(), dataset, session, path }))
@@ -66,18 +74,16 @@ impl Repository {
 
     /// Names of the columns of the version that the graph shows.
     pub async fn shown_columns(&self, key: &TableKey, entry: &Entry) -> Result<BTreeSet<String>> {
-        let path = branch_path(&dataset_path(key)?, &entry.branch);
-        let path = Key::parse(&path).map_err(|bad| Error::corrupt(bad.to_string()))?;
+        let path = lineage_path(key, &entry.branch)?;
         let shown = open(&self.store, &self.fresh_session(), &path, Some(entry.version)).await?;
         let shown =
             shown.ok_or_else(|| Error::missing(format!("version {} of {key} is gone", entry.version)))?;
-        Ok(shown.schema().fields.iter().map(|field| field.name.clone()).collect())
+        Ok(columns_of(&shown))
     }
 
     /// Whether the head has the same rows as a version that the graph shows: same schema, fragments, deletions, row ids.
     pub async fn same_content(&self, table: &Table, pin: Version, pin_branch: &Branch) -> Result<bool> {
-        let path = branch_path(&dataset_path(&table.key)?, pin_branch);
-        let path = Key::parse(&path).map_err(|bad| Error::corrupt(bad.to_string()))?;
+        let path = lineage_path(&table.key, pin_branch)?;
         let Some(shown) = open(&self.store, &table.session, &path, Some(pin)).await? else {
             return Ok(false);
         };
@@ -99,7 +105,7 @@ impl Table {
 
     /// Names of the columns at the head.
     pub fn columns(&self) -> BTreeSet<String> {
-        self.dataset.schema().fields.iter().map(|field| field.name.clone()).collect()
+        columns_of(&self.dataset)
     }
 
     /// Transactions in (`floor`, H], ascending. A version whose manifest or transaction is gone is left out; one that is

@@ -49,7 +49,7 @@ pub async fn drift(repo: &Repository, only: Option<&TableKey>, choice: Choice) -
     let found = find(repo).await?;
     let snapshots = repo.snapshots(found.public_branches()).await?.read;
     let memory = Grace::default();
-    let quiet = Quiet { memory: &memory, grace: Duration::ZERO, uptime: Duration::ZERO };
+    let quiet = at_once(&memory);
     let settling = not_held(repo, &found, &quiet).await?;
     let is_meant = |table: &TableKey| only.is_none_or(|only| table == only);
     let (mut proposals, mut lost) = (Vec::new(), Vec::new());
@@ -79,6 +79,11 @@ pub async fn drift(repo: &Repository, only: Option<&TableKey>, choice: Choice) -
         return Err(Error::missing(format!("these are beyond a choice of versions: {}", each.join("; "))));
     }
     Ok(proposals)
+}
+
+/// A look that waits for nothing: a person has decided that it is time.
+fn at_once(memory: &Grace) -> Quiet<'_> {
+    Quiet { memory, grace: Duration::ZERO, uptime: Duration::ZERO }
 }
 
 /// The intents that recovery settles by itself: their tables are left to it.
@@ -138,11 +143,9 @@ pub async fn lock(repo: &Repository) -> Result<Option<Proposal>> {
 
 /// Whether recovery takes the lock off by itself: not, if it holds what the schema change has left.
 async fn settles_lock(repo: &Repository, found: &Found) -> Result<bool> {
-    let memory = Grace::default();
-    let quiet = Quiet { memory: &memory, grace: Duration::ZERO, uptime: Duration::ZERO };
     let is_schema = |intent: &Intent| intent.sidecar.kind == WriterKind::SchemaApply;
     if found.intents.iter().any(is_schema) {
-        return Ok(not_held(repo, found, &quiet).await?.iter().any(is_schema));
+        return Ok(not_held(repo, found, &at_once(&Grace::default())).await?.iter().any(is_schema));
     }
     let leftover = decide_leftover(&leftover(repo, found).await?, &Policy::default());
     Ok(leftover.is_some_and(|decision| decision.verdict != Verdict::Hold))

@@ -1,6 +1,6 @@
 //! The one publish of a recovery: pins, fillers, markers and commits together.
 
-use super::{Act, Handles, between};
+use super::{Act, between};
 use crate::error::{Error, Kind, Result};
 use crate::model::Timestamp;
 use crate::model::audit::{TableOutcome, Verdict};
@@ -39,7 +39,7 @@ pub(super) async fn publish(
     base: &Snapshot,
     tables: &BTreeMap<TableRef, Table>,
 ) -> Result<Ended> {
-    let Act { repo, seen, decision, handles, intents, operation } = act;
+    let Act { repo, decision, handles, intents, operation, .. } = act;
     let mut publish = Publish::default();
     for plan in &decision.tables {
         if let Some(moved) = changes(repo, plan, tables.get(&plan.at), &mut publish).await? {
@@ -54,7 +54,7 @@ pub(super) async fn publish(
         if decision.verdict == Verdict::NothingToDo {
             expect_pins(base, &intent.sidecar, &mut publish);
         }
-        settle(decision, seen, intent, nth, *handles, &mut publish);
+        settle(act, intent, nth, &mut publish);
     }
     if intents.is_empty() {
         publish.commits.push(CommitIntent {
@@ -173,14 +173,8 @@ fn expect_pins(base: &Snapshot, sidecar: &Sidecar, publish: &mut Publish) {
 }
 
 /// The marker and the commit of one operation. Of several in one publish each commit is the next one's parent.
-fn settle(
-    decision: &Decision,
-    seen: &Seen,
-    intent: &Intent,
-    nth: usize,
-    handles: &dyn Handles,
-    publish: &mut Publish,
-) {
+fn settle(act: &Act<'_>, intent: &Intent, nth: usize, publish: &mut Publish) {
+    let Act { seen, decision, handles, .. } = act;
     let sidecar = &intent.sidecar;
     let created_at = Timestamp(handles.now().0 + Duration::from_micros(nth as u64));
     // On graph-v3 the engine removes a merge's sidecar before it writes the merge commit: ours stands in for it.

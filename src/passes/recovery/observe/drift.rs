@@ -2,6 +2,7 @@
 
 use super::super::decide::drift::Drift;
 use super::super::observation::{TableRef, TableSeen};
+use super::find::lineages;
 use super::{CONCURRENCY, Found, Intent, Quiet, fence_record, table};
 use crate::error::{Error, Result};
 use crate::model::sidecar::Sidecar;
@@ -31,7 +32,7 @@ pub async fn find_drift(
     snapshots: &[Arc<Snapshot>],
     quiet: &Quiet<'_>,
 ) -> Result<Vec<Drifted>> {
-    let covered: BTreeSet<TableRef> = pending.iter().flat_map(named).collect();
+    let covered: BTreeSet<TableRef> = pending.iter().flat_map(|intent| lineages(&intent.sidecar)).collect();
     let mut lineages = Vec::new();
     for snapshot in snapshots {
         for (key, entry) in snapshot.state.entries().filter(|(_, entry)| entry.branch == snapshot.branch) {
@@ -78,10 +79,6 @@ pub async fn without_record(
     });
     let lost: Vec<_> = looks.buffered(CONCURRENCY).try_collect().await?;
     Ok(lost.into_iter().flatten().collect())
-}
-
-fn named(intent: &Intent) -> impl Iterator<Item = TableRef> {
-    intent.sidecar.tables().map(|(table, branch)| TableRef { table: table.clone(), branch: branch.clone() })
 }
 
 /// What is not as the pin says.
