@@ -8,37 +8,42 @@ export PROMTOOL ?= $(or $(shell command -v promtool 2>/dev/null),$(CARGO_TARGET_
 
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
 
+# Cargo features besides the default, with commas between them: `make release FEATURES=gcp`.
+FEATURES ?=
+WITH := $(if $(FEATURES),--features "$(FEATURES)")
+
 .PHONY: interop interop-test demo test setup release fmt clippy doc bench check clean-s3
 
 demo: setup-build
-	cargo run --quiet -- demo
+	cargo run --quiet $(WITH) -- demo
 
 test: setup
 ifdef NEXTEST
-	scripts/with-s3-server cargo nextest run
-	cargo test --quiet --doc
+	scripts/with-s3-server cargo nextest run $(WITH)
+	cargo test --quiet --doc $(WITH)
 else
-	scripts/with-s3-server cargo test
+	scripts/with-s3-server cargo test $(WITH)
 endif
 
 # The program as it is meant to run, at $(CARGO_TARGET_DIR)/release/outrigger.
 release: setup-build
-	cargo build --release --locked
+	cargo build --release --locked $(WITH)
 
 fmt:
 	cargo fmt --check
 	cargo fmt --check --manifest-path tests/interop/Cargo.toml
 
-clippy: setup-build
-	cargo clippy --all-targets -- -D warnings
+clippy: setup-build setup-interop
+	cargo clippy --all-targets $(WITH) -- -D warnings
+	$(INTEROP) clippy --locked --all-targets --manifest-path tests/interop/Cargo.toml -- -D warnings
 
 doc: setup-build
-	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
+	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps $(WITH)
 
 # Minutes. Prints tables; docs/benchmarks.json keeps the same for machines. One alone: `BENCH=stranded`.
 BENCH ?=
 bench: setup
-	scripts/with-s3-server cargo bench -- --json docs/benchmarks.json $(BENCH)
+	scripts/with-s3-server cargo bench $(WITH) -- --json docs/benchmarks.json $(BENCH)
 
 # Models and decisions alone: no Lance, seconds.
 check: setup-target
@@ -50,21 +55,26 @@ setup: setup-build setup-s3 setup-promtool
 # STATES=--update writes the page.
 STATES ?=
 INTEROP := CARGO_TARGET_DIR="$(CARGO_TARGET_DIR)-interop" cargo
-interop: setup
-	cargo build --quiet
-	@CARGO_TARGET_DIR="$(CARGO_TARGET_DIR)-interop" scripts/setup-target tests/interop/Cargo.toml
+interop: setup setup-interop
+	cargo build --quiet $(WITH)
 	$(INTEROP) build --locked --manifest-path tests/interop/Cargo.toml
 	scripts/with-s3-server "$(CARGO_TARGET_DIR)-interop/debug/interop" matrix \
 		--outrigger "$(CARGO_TARGET_DIR)/debug/outrigger" --document docs/interop.md $(STATES)
 
 # That the judge notices what is wrong: the harness with a stand-in for Outrigger that misbehaves.
-interop-test: setup-build
-	@CARGO_TARGET_DIR="$(CARGO_TARGET_DIR)-interop" scripts/setup-target tests/interop/Cargo.toml
+interop-test: setup-interop
 	$(INTEROP) test --locked --manifest-path tests/interop/Cargo.toml
 
-.PHONY: setup-build setup-target setup-s3 setup-promtool
-setup-build: setup-target
+.PHONY: setup-build setup-protoc setup-interop setup-target setup-s3 setup-promtool
+# Whoever has protoc built from source needs none.
+setup-build: setup-target $(if $(findstring vendored-protoc,$(FEATURES)),,setup-protoc)
+
+setup-protoc:
 	@scripts/setup-protoc
+
+# A package of its own, without that feature.
+setup-interop: setup-protoc
+	@CARGO_TARGET_DIR="$(CARGO_TARGET_DIR)-interop" scripts/setup-target tests/interop/Cargo.toml
 
 setup-target:
 	@scripts/setup-target Cargo.toml

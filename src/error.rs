@@ -62,6 +62,17 @@ impl Error {
         self.kind
     }
 
+    /// Whether it is the trouble of the one object, table or branch that was looked at, while the others can go on. Not if the
+    /// store does not answer, or something moved.
+    pub fn is_local(&self) -> bool {
+        match self.kind {
+            Kind::Refused | Kind::Invalid | Kind::Missing | Kind::Denied | Kind::Corrupt | Kind::Internal => {
+                true
+            }
+            Kind::Unavailable | Kind::Moved | Kind::Unknown => false,
+        }
+    }
+
     /// The message and every cause, each once, joined by `": "`.
     pub fn chain(&self) -> String {
         let mut text = self.message.clone();

@@ -156,6 +156,22 @@ fn a_container_needs_no_file() {
     let env = [("OUTRIGGER__REPOSITORIES__ORDERS__URI".to_owned(), "s3://bucket/orders".to_owned())];
     let sources = Sources { env: env.to_vec(), ..Sources::default() };
     assert_eq!(config::load(&sources).unwrap().settings.repositories.len(), 1);
+
+    // As docs/operations.md has it, and with all that a cron expression may hold.
+    let documented = r#"[{cron = "0 3 * * 0", length = "30m"}]"#;
+    let two = r#"[{cron = "0 3 * * 0", length = "30m"}, {cron = "*/5 1-2 1,15 * *", timezone = "Europe/Berlin", length = "1h 30m"}]"#;
+    let (weekly, often) = (("0 3 * * 0", "UTC", 30), ("*/5 1-2 1,15 * *", "Europe/Berlin", 90));
+    for (text, windows) in [(documented, &[weekly][..]), (two, &[weekly, often][..])] {
+        let schedules = ("OUTRIGGER__REPOSITORIES__ORDERS__WINDOWS__SCHEDULES".to_owned(), text.to_owned());
+        let sources = Sources { env: [&env[..], &[schedules]].concat(), ..Sources::default() };
+        let loaded = config::load(&sources).unwrap_or_else(|faults| panic!("{text}: {faults}"));
+        let read = loaded.settings.repository("orders").unwrap().windows.iter().map(|window| {
+            (window.schedule.cron(), window.schedule.zone().name(), window.length.as_secs() / 60)
+        });
+        assert_eq!(read.collect::<Vec<_>>(), windows, "{text}");
+    }
+    let operations = include_str!("../docs/operations.md");
+    assert!(operations.contains(&format!("WINDOWS__SCHEDULES='{documented}'")));
 }
 
 #[test]

@@ -220,18 +220,21 @@ fn a_repository_that_never_succeeded_shows_as_the_longest_without_success() {
     let all = panels();
     let panel = all.iter().find(|panel| panel["title"] == "Longest without success").unwrap();
     let query = panel["targets"][0]["expr"].as_str().unwrap();
-    let series = "outrigger_last_success_timestamp_seconds{repository=~\"$repository\"}";
-    assert_eq!(query, format!("time() - min({series})"));
+    let series = "max_over_time(outrigger_last_success_timestamp_seconds{repository=~\"$repository\"}[1d])";
+    assert_eq!(query, format!("time() - min(max by (repository, pass) ({series}))"));
     let mapping = &panel["fieldConfig"]["defaults"]["mappings"][0]["options"];
     assert!(mapping["from"].as_u64() < Some(1_700_000_000), "{mapping}");
     assert_eq!(mapping["result"]["text"], "never");
 }
 
+/// Only a format is refused; what is wrong otherwise fails.
 #[test]
 fn an_alert_does_not_mistake_wrong_settings_for_a_format() {
     let rule = RULES.split("- alert: ").find(|rule| rule.starts_with("OutriggerNoSuccess")).unwrap();
     let text = rule.split_whitespace().collect::<Vec<_>>().join(" ");
-    assert!(text.contains("its format is not written by this version, or its settings are wrong"), "{text}");
+    let (refused, failed) = text.split_once("its format is not written by this version").expect(&text);
+    assert!(!refused.contains("setting"), "{text}");
+    assert!(failed.starts_with(". Any other error (a wrong address or setting,"), "{text}");
 }
 
 #[test]
@@ -259,8 +262,8 @@ fn promtool_accepts(arguments: &[&str]) {
         }
         Err(_) if std::env::var_os("OUTRIGGER_TESTS_WITHOUT_PROMTOOL").is_some() => {}
         Err(error) => panic!(
-            "{program} cannot be run ({error}): install Debian's package prometheus, name the program in PROMTOOL, or \
-             set OUTRIGGER_TESTS_WITHOUT_PROMTOOL to do without these tests"
+            "{program} cannot be run ({error}): `make setup` gets it; or name the program in PROMTOOL, or set \
+             OUTRIGGER_TESTS_WITHOUT_PROMTOOL to do without these tests"
         ),
     }
 }
@@ -285,10 +288,62 @@ fn prometheus_accepts_every_query_of_the_dashboard() {
         .map(|(n, query)| serde_json::json!({"record": format!("query:number{n}"), "expr": query}))
         .collect();
     let rules = serde_json::json!({"groups": [{"name": "dashboard", "rules": rules}]});
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("dashboard.rules.yml");
-    // JSON is YAML.
-    std::fs::write(&path, rules.to_string()).unwrap();
-    promtool_accepts(&["check", "rules", path.to_str().unwrap()]);
+    promtool_accepts(&["check", "rules", &written("dashboard.rules.yml", &rules)]);
+}
+
+/// A file for promtool: JSON is YAML.
+fn written(name: &str, content: &serde_json::Value) -> String {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    std::fs::write(&path, content.to_string()).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+/// Panels of what is told of a repository at the moment, the labels under which each shows it, and how it shows a 2 that is
+/// told five minutes after 1970.
+const OF_A_REPOSITORY: [(&str, &str, u32); 10] = [
+    ("Oldest crashed commit", "{}", 2),
+    ("Held for a person", "{}", 2),
+    ("Longest without success", "{}", 298),
+    ("Refused repositories", "{}", 2),
+    ("By verdict", "{verdict=\"any\"}", 2),
+    ("What they wait for", "{reason=\"any\"}", 2),
+    ("Age of the oldest, by repository", "{repository=\"orders\"}", 2),
+    ("Held, by repository", "{repository=\"orders\"}", 2),
+    ("Windows", "{repository=\"orders\"}", 2),
+    ("Leader lease", "{repository=\"orders\"}", 2),
+];
+
+#[test]
+fn what_two_daemons_tell_of_one_repository_shows_once() {
+    let is_gauge = |family: &&families::Family| {
+        family.kind == families::Kind::Gauge && family.labels.first() == Some(&"repository")
+    };
+    let gauges: Vec<&families::Family> = families::ALL.iter().copied().filter(is_gauge).collect();
+    let told_by = |instance: &str| -> Vec<serde_json::Value> {
+        let of = |family: &&families::Family| {
+            let more: String = family.labels[1..].iter().map(|label| format!("{label}=\"any\",")).collect();
+            let series = format!("{}{{repository=\"orders\",{more}instance=\"{instance}\"}}", family.name);
+            serde_json::json!({"series": series, "values": "2x10"})
+        };
+        gauges.iter().map(of).collect()
+    };
+    let queries = panels().into_iter().map(|panel| {
+        let title = panel["title"].as_str().unwrap().to_owned();
+        (title, panel["targets"][0]["expr"].as_str().unwrap().replace("$repository", ".*"))
+    });
+    let queries: BTreeMap<_, _> =
+        queries.filter(|(_, query)| gauges.iter().any(|gauge| query.contains(gauge.name))).collect();
+    let titles: BTreeSet<_> = OF_A_REPOSITORY.iter().map(|(title, ..)| (*title).to_owned()).collect();
+    assert_eq!(queries.keys().cloned().collect::<BTreeSet<_>>(), titles);
+    let shown = |(title, labels, value): &(&str, &str, u32)| {
+        let samples = [serde_json::json!({"labels": labels, "value": value})];
+        serde_json::json!({"expr": queries[*title], "eval_time": "5m", "exp_samples": samples})
+    };
+    let shown: Vec<_> = OF_A_REPOSITORY.iter().map(shown).collect();
+    let told = [told_by("a"), told_by("b")].concat();
+    let test = serde_json::json!({"interval": "1m", "input_series": told, "promql_expr_test": shown});
+    let tests = serde_json::json!({"rule_files": [], "evaluation_interval": "1m", "tests": [test]});
+    promtool_accepts(&["test", "rules", &written("dashboard.test.yml", &tests)]);
 }
 
 /// A daemon that answers as told and remembers what it was asked.

@@ -134,7 +134,8 @@ const REPO_VARIABLE: &str = "OUTRIGGER_REPO";
 #[derive(Debug, Clone, Args)]
 struct Target {
     /// The repository: s3://bucket/prefix, file:///directory or a path.
-    #[arg(long, env = REPO_VARIABLE, value_name = "URI")]
+    // A refused address may hold a password: the help does not repeat it.
+    #[arg(long, env = REPO_VARIABLE, hide_env_values = true, value_name = "URI")]
     repo: String,
     /// How to print the result.
     #[arg(long, value_enum, default_value_t = Format::Table)]
@@ -167,7 +168,7 @@ impl Target {
 #[derive(Debug, Clone, Args)]
 struct Configured {
     /// The configuration file (TOML). Without one the environment says it all: OUTRIGGER__SECTION__KEY.
-    #[arg(long, env = "OUTRIGGER_CONFIG", value_name = "FILE")]
+    #[arg(long, env = "OUTRIGGER_CONFIG", hide_env_values = true, value_name = "FILE")]
     config: Option<PathBuf>,
 }
 

@@ -82,6 +82,12 @@ enum Outcome {
     LookAgain {
         reason: String,
     },
+    /// The others are made all the same.
+    Failed {
+        reason: String,
+        #[serde(skip)]
+        exit: Exit,
+    },
 }
 
 impl From<&Outcome> for Exit {
@@ -90,6 +96,7 @@ impl From<&Outcome> for Exit {
             Outcome::Proposed => Self::Held,
             Outcome::Done => Self::Converged,
             Outcome::LookAgain { .. } => Self::Waits,
+            Outcome::Failed { exit, .. } => *exit,
         }
     }
 }
@@ -121,9 +128,9 @@ pub(super) async fn run(args: Args) -> Result<Exit> {
     };
     let mut repairs = Vec::new();
     for proposal in &proposals {
-        let outcome = settle(&args, &repo, proposal).await?;
+        let outcome = settle(&args, &repo, proposal).await;
         let repair = Repair { what: &proposal.what, why: &proposal.why, outcome };
-        // One after the other, as they happen: a later one may fail.
+        // One after the other, as they happen.
         if args.target.format == Format::Table {
             print(&repair);
         }
@@ -141,13 +148,16 @@ pub(super) async fn run(args: Args) -> Result<Exit> {
 /// A table that some branch shows. A misspelt one would have nothing to repair, which is not what was asked.
 async fn known_table(repo: &Repository, name: &str) -> Result<TableKey> {
     let table = TableKey::parse(name).map_err(|bad| Error::invalid(bad.to_string()))?;
-    let mut known = BTreeSet::new();
-    for branch in commits::all_branches(repo).await? {
-        let snapshot = repo.snapshot(&branch).await?;
-        known.extend(snapshot.iter().flat_map(|at| at.state.entries()).map(|(table, _)| table.clone()));
-    }
+    let snapshots = repo.snapshots(commits::all_branches(repo).await?.into_iter()).await?;
+    let shown = snapshots.read.iter().flat_map(|at| at.state.entries()).map(|(table, _)| table.clone());
+    let known: BTreeSet<TableKey> = shown.collect();
     if known.contains(&table) {
         return Ok(table);
+    }
+    if let Some((branch, why)) = snapshots.unreadable.into_iter().next() {
+        return Err(
+            why.while_doing(format!("no other branch shows a table {name}, and {branch} cannot be read"))
+        );
     }
     let names = || known.iter().map(TableKey::as_str);
     Err(Error::missing(match nearest(name, names()) {
@@ -158,15 +168,16 @@ async fn known_table(repo: &Repository, name: &str) -> Result<TableKey> {
     }))
 }
 
-async fn settle(args: &Args, repo: &Repository, proposal: &Proposal) -> Result<Outcome> {
+async fn settle(args: &Args, repo: &Repository, proposal: &Proposal) -> Outcome {
     if !args.yes {
-        return Ok(Outcome::Proposed);
+        return Outcome::Proposed;
     }
     let handles = app::handles(app::Leave::Exclusive, repo.store());
-    Ok(match repair::carry_out(repo, proposal, handles.as_ref()).await? {
-        Acted::Settled => Outcome::Done,
-        Acted::LookAgain(reason) => Outcome::LookAgain { reason },
-    })
+    match repair::carry_out(repo, proposal, handles.as_ref()).await {
+        Ok(Acted::Settled) => Outcome::Done,
+        Ok(Acted::LookAgain(reason)) => Outcome::LookAgain { reason },
+        Err(error) => Outcome::Failed { reason: error.chain(), exit: Exit::of(&error) },
+    }
 }
 
 fn print(repair: &Repair) {
@@ -180,6 +191,9 @@ fn print(repair: &Repair) {
         Outcome::Done => output::line(&format!("done: {}", output::visible(what))),
         Outcome::LookAgain { reason } => {
             output::line(&format!("not done: {}; run it again", output::visible(reason)));
+        }
+        Outcome::Failed { reason, .. } => {
+            output::line(&format!("failed: {}: {}", output::visible(what), output::visible(reason)));
         }
     }
 }

@@ -146,7 +146,10 @@ fn row(intent: &Intent) -> Row {
     Row {
         name: intent.sidecar.operation.to_string(),
         stored_at: intent.file.as_ref().map(|file| file.stored_at.to_string()),
-        problem: intent.fenced.then(|| "an armed fence record: its undoing has begun".to_owned()),
+        problem: intent
+            .held
+            .clone()
+            .or_else(|| intent.fenced.then(|| "an armed fence record: its undoing has begun".to_owned())),
         ..content(&intent.sidecar)
     }
 }

@@ -3,7 +3,9 @@
 use super::{Format, Target, duration, output};
 use crate::app;
 use crate::error::Result;
+use crate::model::Branch;
 use crate::passes::report::Exit;
+use crate::repo::Repository;
 use crate::runtime::windows::{self, ManualWindow};
 use crate::store::Store;
 use serde::Serialize;
@@ -58,12 +60,12 @@ struct Row<'a> {
 pub(super) async fn run(action: Action) -> Result<Exit> {
     match action {
         Action::Open { length, reason, target } => {
-            let store = graph_store(&target).await?;
+            let store = writable_store(&target).await?;
             let window = windows::open(&store, length, &reason, app::ulid).await?;
             print(&target, &store, std::slice::from_ref(&window));
         }
         Action::Close { target } => {
-            let store = graph_store(&target).await?;
+            let store = writable_store(&target).await?;
             let closed = windows::close(&store).await?;
             match (target.format, closed.len()) {
                 (Format::Json, _) => output::json(&closed),
@@ -72,18 +74,25 @@ pub(super) async fn run(action: Action) -> Result<Exit> {
             }
         }
         Action::Show { target } => {
-            let store = graph_store(&target).await?;
-            let windows = windows::list(&store).await?;
-            print(&target, &store, &windows);
+            let repo = graph(&target).await?;
+            let windows = windows::list(repo.store()).await?;
+            print(&target, repo.store(), &windows);
         }
     }
     Ok(Exit::Converged)
 }
 
-/// The store of a graph; nothing else has windows.
-async fn graph_store(target: &Target) -> Result<Store> {
+/// A graph; nothing else has windows.
+async fn graph(target: &Target) -> Result<Repository> {
     let repo = app::open(&target.uri()?).await?;
     repo.require_graph()?;
+    Ok(repo)
+}
+
+/// Its store, if its format is one that we write: a window is an object in it.
+async fn writable_store(target: &Target) -> Result<Store> {
+    let repo = graph(target).await?;
+    repo.require_writable(&Branch::main()).await?;
     Ok(repo.store().clone())
 }
 

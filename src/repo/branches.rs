@@ -14,6 +14,12 @@ pub fn schema_lock() -> Branch {
     Branch::parse(Some(SCHEMA_LOCK)).expect("a constant name is a branch")
 }
 
+/// Its record on the manifest.
+pub fn schema_lock_record() -> Key {
+    let name = format!("{}/_refs/branches/{SCHEMA_LOCK}.json", super::snapshot::MANIFEST);
+    Key::parse(&name).expect("a constant name is a key")
+}
+
 /// A branch's record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BranchRef {

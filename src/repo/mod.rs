@@ -199,7 +199,7 @@ impl Repository {
                     return Err(Error::missing(format!("the manifest of {} is gone", self.store.uri())));
                 }
                 Ok(None) => {}
-                Err(error) if matches!(error.kind(), Kind::Corrupt | Kind::Refused) => {
+                Err(error) if error.is_local() => {
                     snapshots.unreadable.push((branch, error));
                 }
                 Err(error) => return Err(error),

@@ -9,12 +9,19 @@ use super::tables::dataset_path;
 use super::trouble::{explain, kind_of};
 use crate::error::{Error, Kind, Result};
 use crate::model::table_path::branch_path;
-use crate::model::{Branch, Permit, TableKey};
+use crate::model::{Branch, Permit, StoreTime, TableKey};
 use crate::store::{Key, Meta};
+use futures::TryStreamExt;
 
 impl Repository {
-    /// Removes the dataset of a table that no branch has ever registered. `false` if some branch has.
-    pub async fn remove_unregistered_dataset(&self, table: &TableKey, _: Permit) -> Result<bool> {
+    /// Removes the dataset of a table that no branch has ever registered, or what of it was stored no later than
+    /// `made_before`. `false` if some branch has.
+    pub async fn remove_unregistered_dataset(
+        &self,
+        table: &TableKey,
+        made_before: Option<StoreTime>,
+        _: Permit,
+    ) -> Result<bool> {
         // The lock registers nothing: it is a branch only by its form, and half of one may be left.
         for branch in branches::public(&branches::list(&self.store, MANIFEST).await?) {
             let snapshot = self.snapshot(&branch).await?;
@@ -24,10 +31,20 @@ impl Repository {
                 return Ok(false);
             }
         }
-        for file in versions_first(self.store.list(&key(&dataset_path(table)?)?).await?) {
+        let mut files = self.store.list(&key(&dataset_path(table)?)?).await?;
+        files.retain(|file| made_before.is_none_or(|last| file.last_modified <= last));
+        for file in versions_first(files) {
             self.store.delete(&file.key).await?;
         }
         Ok(true)
+    }
+
+    /// Whether any file that was stored no later than `made_before` lies where a table's dataset would.
+    pub async fn has_files(&self, table: &TableKey, made_before: Option<StoreTime>) -> Result<bool> {
+        let files = self.store.list_stream(&key(&dataset_path(table)?)?);
+        let is_meant = |file: &Meta| made_before.is_none_or(|last| file.last_modified <= last);
+        let mut files = std::pin::pin!(files.try_filter(|file| std::future::ready(is_meant(file))));
+        Ok(files.try_next().await?.is_some())
     }
 
     /// Removes the branch that a schema change holds as the graph's write lock, if it is still the one that was judged, or
@@ -44,13 +61,23 @@ impl Repository {
         self.remove_branch(MANIFEST, &lock).await
     }
 
+    /// The files of a branch's own lineage.
+    async fn own_files(&self, dataset: &str, branch: &Branch) -> Result<Vec<Meta>> {
+        let tree = branch_path(dataset, branch);
+        let mut files = self.store.list(&key(&tree)?).await?;
+        files.retain(|file| {
+            let below = file.key.as_str().strip_prefix(&tree).map(|rest| rest.trim_start_matches('/'));
+            below.and_then(|rest| rest.split('/').next()).is_some_and(|dir| OWN.contains(&dir))
+        });
+        Ok(files)
+    }
+
     /// Whether files of a schema change's lock are left though its record is gone: the next schema change cannot make its
     /// own over them.
     pub async fn has_rest_of_schema_lock(&self) -> Result<bool> {
         let lock = branches::schema_lock();
         for dataset in [MANIFEST, COMMITS] {
-            let tree = key(&branch_path(dataset, &lock))?;
-            if !self.store.list(&tree).await?.is_empty() {
+            if !self.own_files(dataset, &lock).await?.is_empty() {
                 return Ok(true);
             }
         }
@@ -62,12 +89,14 @@ impl Repository {
         self.remove_branch(MANIFEST, branch).await
     }
 
-    /// Removes a branch of a system dataset: its files, then its record. A branch that is not there is fine.
+    /// Removes a branch of a system dataset: its files, then its record. A branch that is not there is fine; of one that was
+    /// made anew meanwhile the record stays.
     ///
     /// Lance removes the record first. *Dies between*: it would leave files that nobody lists and over which no branch of
     /// that name can be made; this leaves a branch that is listed, and is removed again.
     async fn remove_branch(&self, dataset: &str, branch: &Branch) -> Result<()> {
         let Some(name) = branch.name() else { return Err(Error::internal("main is never removed")) };
+        let judged = branches::list(&self.store, dataset).await?.remove(branch);
         let session = self.fresh_session();
         let Some(main) = super::dataset::open(&self.store, &session, &key(dataset)?, None).await? else {
             return Ok(());
@@ -89,18 +118,14 @@ impl Repository {
         }
         let nested = others.keys().filter(|other| other.starts_with(&format!("{name}/")));
         let nested: Vec<String> = nested.map(|other| format!("{dataset}/tree/{other}/")).collect();
-        let tree = branch_path(dataset, branch);
-        for file in versions_first(self.store.list(&key(&tree)?).await?) {
-            let path = file.key.as_str();
-            let dir =
-                path.strip_prefix(&tree).and_then(|rest| rest.trim_start_matches('/').split('/').next());
-            let is_own = dir.is_some_and(|dir| OWN.contains(&dir));
-            if is_own && !nested.iter().any(|tree| path.starts_with(tree.as_str())) {
+        for file in versions_first(self.own_files(dataset, branch).await?) {
+            if !nested.iter().any(|tree| file.key.as_str().starts_with(tree.as_str())) {
                 self.store.delete(&file.key).await?;
             }
         }
         match branches::list(&self.store, dataset).await?.remove(branch) {
-            Some(record) => self.store.delete(&record.key).await,
+            Some(record) if Some(&record) == judged.as_ref() => self.store.delete(&record.key).await,
+            Some(_) => Err(Error::moved(format!("branch {branch} of {dataset} was made anew meanwhile"))),
             None => Ok(()),
         }
     }

@@ -183,13 +183,19 @@ impl Lease {
         }
     }
 
-    /// Gives the lease up. *Dies before it, or it fails*: the beat stands still, and others wait for the TTL.
+    /// Gives the lease up. *Dies before it, or it fails*: the beat stands still, and others wait for the TTL. *The whole
+    /// repository has gone*: its folder is not made anew for a note that nobody reads.
     pub async fn release(&self) {
         let mut memory = self.memory.lock().await;
-        let Some(ours) = memory.ours.take() else { return };
-        match self.create(ours.number + 1, false).await {
+        let Some(Ours { number, _beating: beating, .. }) = memory.ours.take() else { return };
+        drop(beating);
+        if is_gone(&self.store, number).await {
+            tracing::info!("the leader lease has gone");
+            return;
+        }
+        match self.create(number + 1, false).await {
             Ok(Written::Committed { .. }) => {
-                self.forget(&[ours.number]).await;
+                self.forget(&[number]).await;
                 if let Err(error) = self.store.delete(&ControlObject::LeaseBeat.key()).await {
                     tracing::debug!(%error, "the lease's beat stays behind");
                 }
@@ -263,13 +269,16 @@ impl Lease {
         }
     }
 
-    /// Beats until it is dropped, which ends the task. A beat that fails is made up for by the next.
+    /// Beats until it is dropped, which ends the task, or its lease has gone. A beat that fails is made up for by the next.
     fn beating(&self, number: u64) -> JoinSet<()> {
         let (store, clock, nonce) = (self.store.clone(), self.clock.clone(), (self.ulid)());
         let pause = self.settings.ttl / BEATS_PER_TTL;
         let mut task = JoinSet::new();
         task.spawn(async move {
             for count in 0_u64.. {
+                if is_gone(&store, number).await {
+                    return;
+                }
                 let beat =
                     serde_json::json!({ "format": FORMAT, "nonce": nonce, "lease": number, "count": count });
                 if let Err(error) = store.put(&ControlObject::LeaseBeat.key(), beat.to_string().into()).await
@@ -281,6 +290,12 @@ impl Lease {
         });
         task
     }
+}
+
+/// Whether a state of the lease is no longer there: a later one counts, or the repository itself has gone. Not, if it cannot
+/// be told.
+async fn is_gone(store: &Store, number: u64) -> bool {
+    matches!(store.head(&ControlObject::Lease(number).key()).await, Ok(None))
 }
 
 impl Memory {

@@ -59,6 +59,14 @@ impl Store {
         }
     }
 
+    /// Creates an object; one that is there already stands, whatever it holds.
+    pub async fn ensure(&self, key: &Key, bytes: Bytes) -> Result<()> {
+        match self.create(key, bytes).await? {
+            Written::Committed { .. } | Written::Conflict => Ok(()),
+            Written::Unknown { error } => Err(error),
+        }
+    }
+
     #[expect(clippy::disallowed_methods, reason = "the store room is where objects are written")]
     async fn create_once(&self, key: &Key, bytes: &Bytes) -> object_store::Result<Option<ETag>> {
         let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };

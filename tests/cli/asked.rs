@@ -2,8 +2,8 @@
 
 use crate::program::{on, outrigger};
 use crate::support::graph::branch::SCHEMA_LOCK;
-use crate::support::graph::{Graph, MAIN, MANIFEST, PERSON};
-use crate::wrecks;
+use crate::support::graph::{Graph, MAIN, MANIFEST, PERSON, path_of};
+use crate::wrecks::{self, FEATURE};
 use outrigger::repo::Dialect;
 use serde_json::Value;
 
@@ -146,4 +146,44 @@ fn the_demo_mends_two_real_wrecks() {
     }
     // What is unpacked is as young as the demo: the grace of a crash record has just begun.
     assert!(ran.out.contains("waits 4m") || ran.out.contains("waits 5m"), "{}", ran.out);
+}
+
+/// The fork's fork comes first by name, and cannot be told without the record of its parent.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_repair_that_fails_is_told_and_the_others_are_made() {
+    let graph = Graph::on_disk(Dialect::GraphV3).await;
+    graph.branch(FEATURE).await;
+    wrecks::written_on_branch(&graph, PERSON, "fay").await;
+    graph.branch_from(FEATURE, "deeper").await;
+    graph.fork(PERSON, "deeper").await;
+    let version = graph.table_on(PERSON, "deeper").append(&["gil"]).await;
+    graph.publish("deeper", &[(PERSON, version)]).await;
+    for branch in [FEATURE, "deeper"] {
+        let record = format!("{}/_refs/branches/{branch}.json", path_of(PERSON));
+        graph.place.delete(&outrigger::store::Key::parse(&record).unwrap()).await.unwrap();
+    }
+    let words = ["repair", "missing-ref", "--exclusive", "--yes", "--format", "json"];
+    let told = on(&graph, &words);
+    assert_eq!(told.exit, 1, "{told:?}");
+    let json = told.json();
+    let outcomes: Vec<_> =
+        json["repairs"].as_array().unwrap().iter().map(|one| one["outcome"].clone()).collect();
+    assert_eq!(outcomes, ["failed", "done"], "{json}");
+    assert!(json["repairs"][0]["reason"].as_str().unwrap().contains("it comes first"), "{json}");
+    let again = on(&graph, &words);
+    assert_eq!((again.exit, again.json()["repairs"].as_array().unwrap().len()), (0, 1), "{again:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_branch_that_cannot_be_read_does_not_stand_in_the_way_of_another_ones_table() {
+    let graph = Graph::on_disk(Dialect::GraphV4).await;
+    graph.branch(FEATURE).await;
+    crate::support::graph::create::stamp(&mut graph.open(MANIFEST, FEATURE).await, Some("9")).await;
+    graph.table(PERSON).append(&["foreign"]).await;
+    let repair = |table| on(&graph, &["repair", "drift", "--exclusive", "--to", "head", "--table", table]);
+    let proposed = repair(PERSON);
+    assert_eq!(proposed.exit, 11, "{proposed:?}");
+    let unknown = repair("node:Ghost");
+    assert_eq!(unknown.exit, 78, "it may be that branch's: {unknown:?}");
+    assert!(unknown.err.contains(FEATURE) && unknown.err.contains("node:Ghost"), "{}", unknown.err);
 }

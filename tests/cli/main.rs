@@ -16,3 +16,4 @@ mod wrecks;
 mod asked;
 mod program;
 mod reports;
+mod untouched;

@@ -1,6 +1,7 @@
 //! Runs the program and keeps what it said.
 
 use crate::support::graph::Graph;
+use crate::support::process::alone;
 use serde_json::Value;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -15,7 +16,7 @@ pub struct Ran {
     pub err: String,
 }
 
-/// Runs it, with nothing of the tests' environment that it reads.
+/// Runs it, with nothing of the tests' environment.
 pub fn outrigger(words: &[&str]) -> Ran {
     ran(&mut command(words))
 }
@@ -54,8 +55,8 @@ pub fn unread(words: &[&str]) -> Ran {
 }
 
 fn command(words: &[&str]) -> Command {
-    let mut command = Command::new(BINARY);
-    command.args(words).env_remove("OUTRIGGER_REPO").env_remove("OUTRIGGER_CONFIG");
+    let mut command = alone(BINARY);
+    command.args(words);
     command
 }
 

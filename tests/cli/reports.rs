@@ -54,6 +54,11 @@ async fn the_report_for_machines_has_the_documented_shape() {
     assert_eq!(keys(table), ["branch", "from", "key", "to"]);
     assert_eq!((&table["from"], &table["to"]), (&1.into(), &2.into()));
     assert_eq!(table["branch"], "main");
+    let status = on(&graph, &["status", "--format", "json"]).json();
+    assert_eq!(keys(&status), ["dialect", "exit", "recovery", "repo", "stamp", "tables", "writable"]);
+    assert_eq!(keys(&status["recovery"]), ["pass", "scopes"]);
+    assert_eq!((&status["stamp"], &status["tables"]), (&4.into(), &3.into()));
+    assert_eq!(status["writable"], true);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -297,6 +302,17 @@ fn machines_are_told_why_there_is_no_result() {
     let ran = told(&["once", "--repo", "s3://me:hunter2@bucket/graph"]);
     assert_eq!((ran.exit, &ran.json()["repo"]), (78, &Value::Null));
     assert!(!format!("{ran:?}").contains("hunter2"), "{ran:?}");
+}
+
+#[test]
+fn help_does_not_repeat_what_the_environment_holds() {
+    let held = "s3://me:hunter2@bucket/graph";
+    let variables = [("OUTRIGGER_REPO", held), ("OUTRIGGER_CONFIG", held)];
+    for (command, variable) in [("once", "OUTRIGGER_REPO"), ("run", "OUTRIGGER_CONFIG")] {
+        let help = with_variables(&variables, &[command, "--help"]);
+        assert_eq!(help.exit, 0, "{help:?}");
+        assert!(help.out.contains(variable) && !help.out.contains("hunter2"), "{}", help.out);
+    }
 }
 
 /// The lines of a help page between a heading and the next empty line.

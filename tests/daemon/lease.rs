@@ -131,6 +131,28 @@ async fn whoever_has_beaten_since_the_last_look_is_not_followed() {
     assert_eq!(other.take().await.unwrap(), Taken::Held, "no beat for the TTL");
 }
 
+#[tokio::test]
+async fn a_repository_that_has_gone_is_not_made_anew_by_its_leader() {
+    let graph = Graph::in_memory(Dialect::GraphV4).await;
+    let (leader, time) = part(&graph, "the leader");
+    assert_eq!(leader.take().await.unwrap(), Taken::Held);
+    next_beat(&graph, None).await;
+    time.until_asleep(1).await;
+    for object in graph.place.list(&recovery_dir()).await.unwrap() {
+        graph.place.delete(&object.key).await.unwrap();
+    }
+    let asked = graph.place.requests().total();
+    time.advance(TTL / 3);
+    for _ in 0..1000 {
+        if graph.place.requests().total() > asked {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    leader.release().await;
+    assert_eq!(graph.place.list(&recovery_dir()).await.unwrap(), []);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_scheduled_run_that_lost_its_turn_is_made_when_the_turn_comes() {
     let graph = Graph::on_disk(Dialect::GraphV4).await;

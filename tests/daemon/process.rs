@@ -1,6 +1,7 @@
 //! The real program: configuration, HTTP, signals.
 
 use crate::support::graph::{Graph, MAIN, PERSON};
+use crate::support::process::alone;
 use crate::wrecks;
 use outrigger::repo::Dialect;
 use serde_json::Value;
@@ -36,7 +37,7 @@ impl Running {
 
     /// The same from the environment alone.
     fn start_with(variables: &[(&str, &str)]) -> Self {
-        let mut child = Command::new(BINARY)
+        let mut child = alone(BINARY)
             .arg("run")
             .env("OUTRIGGER__HTTP__LISTEN", "127.0.0.1:0")
             .env("AWS_ACCESS_KEY_ID", "test")
@@ -120,7 +121,7 @@ const SETTLED_ONE: &str =
     "outrigger_actions_total{action=\"delete_sidecar\",outcome=\"committed\",repository=\"orders\"} 1";
 
 fn outrigger(args: &[&str]) -> Output {
-    Command::new(BINARY).args(args).output().unwrap()
+    alone(BINARY).args(args).output().unwrap()
 }
 
 /// What it said on standard error, and how it ended.
@@ -184,7 +185,7 @@ async fn on_s3_the_environment_is_all_it_needs() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     let listen = ("OUTRIGGER__HTTP__LISTEN", daemon.address.as_str());
-    let health = Command::new(BINARY).arg("health").envs([listen]).output().unwrap();
+    let health = alone(BINARY).arg("health").envs([listen]).output().unwrap();
     assert_eq!(told(&health), (Some(0), String::new()), "it asks where the environment says");
     assert_eq!(daemon.terminate().1, Some(0));
 }

@@ -93,7 +93,8 @@ async fn a_window_that_closes_between_two_restores_leaves_the_rest_to_the_next(g
 
 /// Just before the first restore, when all but the manifest was looked at again.
 fn before_the_first_restore(call: &Call) -> bool {
-    call.verb == Verb::Head && call.path.as_ref().ends_with(".json")
+    let path = call.path.as_ref();
+    call.verb == Verb::Head && path.contains("__recovery/") && path.ends_with(".json")
 }
 
 async fn what_moves_at_every_look_is_left_to_the_next_run(graph: Graph) {

@@ -1,12 +1,14 @@
 //! Several sidecars on one table: all forward only if each is complete however the commits are dealt out.
 
+use crate::harness::Hands;
 use crate::support::faults::{Dies, Meanwhile, is_write};
 use crate::support::graph::{COMPANY, Graph, KNOWS, MAIN, PERSON, path_of};
 use crate::wrecks;
 use crate::{claims, on_both_dialects};
 use outrigger::model::audit::Verdict;
+use outrigger::passes::recovery::quarantine;
 use outrigger::passes::report::Outcome;
-use outrigger::store::Call;
+use outrigger::store::{Call, Verb};
 use std::sync::Arc;
 
 on_both_dialects!(
@@ -18,6 +20,15 @@ on_both_dialects!(
     a_writer_that_begins_during_the_look_completes_nobody_else,
     a_record_that_another_recoverer_has_put_in_the_sidecars_place_is_judged,
     a_writer_that_publishes_during_the_look_is_not_recorded_as_undone,
+    a_merge_that_is_confirmed_during_the_look_is_shown,
+    writers_that_come_and_come_end_the_run,
+    a_record_on_its_way_to_quarantine_is_still_a_claim_on_its_tables,
+    maintenance_whose_writer_begins_during_the_look_is_left_to_it,
+    a_record_that_is_put_aside_during_the_look_is_left,
+    a_merge_that_is_confirmed_while_its_undoing_begins_is_shown,
+    a_merge_that_is_published_while_its_undoing_begins_is_already_published,
+    a_schema_change_that_begins_during_the_look_is_not_published_under,
+    a_branch_that_is_deleted_during_the_look_leaves_an_orphan,
 );
 
 async fn as_many_commits_as_writers_are_shown_together(graph: Graph) {
@@ -169,4 +180,169 @@ async fn a_writer_that_publishes_during_the_look_is_not_recorded_as_undone(graph
     );
     assert_eq!(graph.audit().await[0].kind, "RolledForward");
     graph.is_settled().await;
+}
+
+/// Its record is the same name with other content; undone as unconfirmed, an acknowledged merge would be lost.
+async fn a_merge_that_is_confirmed_during_the_look_is_shown(graph: Graph) {
+    let source = wrecks::merge(&graph).await;
+    let draft = || graph.sidecar("BranchMerge").on(wrecks::FEATURE).merging(&source);
+    let operation = draft().pin(PERSON, 2, 3).write().await;
+    graph.table_on(PERSON, wrecks::FEATURE).upsert(&["eve"]).await;
+    let confirmed = draft().confirmed(PERSON, 2, 3).json(&operation).await.to_string();
+    let graph = Arc::new(graph);
+    let (writer, key) = (graph.clone(), operation.clone());
+    let confirms = async move { writer.put_sidecar(&key, confirmed).await };
+    let at_person = |call: &Call| call.path.as_ref().contains(&path_of(PERSON));
+    let fault = Arc::new(Meanwhile::at(at_person, confirms));
+    let told = graph.recoverer().under(fault.clone()).run().await.unwrap();
+    assert!(fault.happened());
+    assert_eq!(told.ended(&operation), (Verdict::RollForward, Outcome::Done), "{:?}", told.report.scopes);
+    graph.is_settled().await;
+}
+
+/// Each look settles one operation and finds another: all of them are shown already.
+async fn writers_that_come_and_come_end_the_run(graph: Graph) {
+    async fn comes(graph: &Graph) {
+        let head = graph.table(PERSON).append(&["one more"]).await;
+        graph.publish(MAIN, &[(PERSON, head)]).await;
+        graph.sidecar("Load").pin(PERSON, head - 1, head).write().await;
+    }
+    comes(&graph).await;
+    comes(&graph).await;
+    let graph = Arc::new(graph);
+    let writer = graph.clone();
+    let more = move || {
+        let writer = writer.clone();
+        Box::pin(async move { comes(&writer).await }) as futures::future::BoxFuture<'static, ()>
+    };
+    let ends_one = |call: &Call| call.verb == Verb::Delete && call.path.as_ref().ends_with(".json");
+    let fault = Arc::new(Meanwhile::whenever(ends_one, more));
+    let run = graph.recoverer().without_window().under(fault.clone()).run();
+    let told = tokio::time::timeout(std::time::Duration::from_secs(60), run).await.expect("it ends").unwrap();
+    assert!((2..20).contains(&fault.times()), "{} came", fault.times());
+    assert!(told.report.scopes.iter().any(|scope| scope.outcome == Outcome::Waits), "{:?}", told.report);
+}
+
+/// What it has committed must not complete another.
+async fn a_record_on_its_way_to_quarantine_is_still_a_claim_on_its_tables(graph: Graph) {
+    let going = graph.sidecar("Load").of(&[PERSON, COMPANY]).write().await;
+    let other = graph.sidecar("Load").of(&[PERSON]).write().await;
+    graph.table(PERSON).append(&["whose?"]).await;
+    // The copy and the note are made; it dies before it deletes the original.
+    let repo = graph.recoverer().under(Arc::new(Dies::after_writes(3))).open().await.unwrap();
+    quarantine::quarantine(&repo, &going, "a test", &Hands).await.unwrap_err();
+    for _ in 0..2 {
+        let told = graph.recover().await;
+        for operation in [&going, &other] {
+            assert_eq!(told.ended(operation), (Verdict::Hold, Outcome::Held), "{:?}", told.report.scopes);
+            assert!(told.of(operation).reason.contains("sidecars restore"), "{:?}", told.of(operation));
+        }
+    }
+    assert_eq!(graph.pin(MAIN, PERSON).await, 1);
+    let repo = graph.recoverer().open().await.unwrap();
+    quarantine::quarantine(&repo, &going, "a test", &Hands).await.unwrap();
+    assert_eq!(graph.recover().await.ended(&other), (Verdict::RollForward, Outcome::Done));
+}
+
+/// Published under it, its own publish would be refused.
+async fn maintenance_whose_writer_begins_during_the_look_is_left_to_it(graph: Graph) {
+    graph.table(PERSON).index().await;
+    let graph = Arc::new(graph);
+    let writer = graph.clone();
+    let begins = async move { drop(writer.sidecar("EnsureIndices").of(&[PERSON]).write().await) };
+    let at_person = |call: &Call| call.path.as_ref().contains(&path_of(PERSON));
+    let fault = Arc::new(Meanwhile::at(at_person, begins));
+    let told = graph.recoverer().without_window().under(fault.clone()).run().await.unwrap();
+    assert!(fault.happened());
+    assert_eq!(told.only().outcome, Outcome::Waits, "{:?}", told.only());
+    assert!(told.only().reason.contains("has begun"), "{:?}", told.only());
+    assert_eq!(graph.pin(MAIN, PERSON).await, 1);
+}
+
+/// A person says that nothing is to be done about it.
+async fn a_record_that_is_put_aside_during_the_look_is_left(graph: Graph) {
+    let operation = wrecks::complete(&graph).await;
+    let graph = Arc::new(graph);
+    let (person, name) = (graph.clone(), operation.clone());
+    let puts_aside = async move {
+        let repo = person.recoverer().open().await.unwrap();
+        quarantine::quarantine(&repo, &name, "a test", &Hands).await.unwrap();
+    };
+    let at_person = |call: &Call| call.path.as_ref().contains(&path_of(PERSON));
+    let fault = Arc::new(Meanwhile::at(at_person, puts_aside));
+    let repo = graph.recoverer().under(fault.clone()).open().await.unwrap();
+    graph.recoverer().run_on(repo).await.unwrap();
+    assert!(fault.happened());
+    assert_eq!((graph.pin(MAIN, PERSON).await, graph.markers(MAIN).await.len()), (1, 0));
+}
+
+/// Between the second listing and the arming: only the record that is looked at again tells.
+async fn a_merge_that_is_confirmed_while_its_undoing_begins_is_shown(graph: Graph) {
+    let source = wrecks::merge(&graph).await;
+    let draft = || graph.sidecar("BranchMerge").on(wrecks::FEATURE).merging(&source);
+    let operation = draft().pin(PERSON, 2, 3).write().await;
+    graph.table_on(PERSON, wrecks::FEATURE).upsert(&["eve"]).await;
+    let confirmed = draft().confirmed(PERSON, 2, 3).json(&operation).await.to_string();
+    let graph = Arc::new(graph);
+    let (writer, key) = (graph.clone(), operation.clone());
+    let confirms = async move { writer.put_sidecar(&key, confirmed).await };
+    let fence = format!("__recovery/{operation}.fence");
+    let arms = move |call: &Call| is_write(call) && call.path.as_ref().ends_with(&fence);
+    let fault = Arc::new(Meanwhile::at(arms, confirms));
+    let told = graph.recoverer().under(fault.clone()).run().await.unwrap();
+    assert!(fault.happened());
+    assert_eq!(told.ended(&operation), (Verdict::RollForward, Outcome::Done), "{:?}", told.report.scopes);
+    graph.is_settled().await;
+}
+
+/// The record was made of the sidecar as it was before that.
+async fn a_merge_that_is_published_while_its_undoing_begins_is_already_published(graph: Graph) {
+    let source = wrecks::merge(&graph).await;
+    let draft = graph.sidecar("BranchMerge").on(wrecks::FEATURE).merging(&source);
+    let operation = draft.pin(PERSON, 2, 3).write().await;
+    graph.table_on(PERSON, wrecks::FEATURE).upsert(&["eve"]).await;
+    let graph = Arc::new(graph);
+    let (writer, name) = (graph.clone(), operation.clone());
+    let finishes = async move {
+        writer.publish_merge(wrecks::FEATURE, &[(PERSON, 3)], &source).await;
+        writer.remove_sidecar(&name).await;
+    };
+    let fence = format!("__recovery/{operation}.fence");
+    let arms = move |call: &Call| is_write(call) && call.path.as_ref().ends_with(&fence);
+    let fault = Arc::new(Meanwhile::at(arms, finishes));
+    let told = graph.recoverer().under(fault.clone()).run().await.unwrap();
+    assert!(fault.happened());
+    assert_eq!(
+        told.ended(&operation),
+        (Verdict::AlreadyPublished, Outcome::Done),
+        "{:?}",
+        told.report.scopes
+    );
+    graph.is_settled().await;
+}
+
+/// It writes no record before it publishes.
+async fn a_schema_change_that_begins_during_the_look_is_not_published_under(graph: Graph) {
+    let operation = wrecks::complete(&graph).await;
+    let graph = Arc::new(graph);
+    let writer = graph.clone();
+    let at_person = |call: &Call| call.path.as_ref().contains(&path_of(PERSON));
+    let fault = Arc::new(Meanwhile::at(at_person, async move { wrecks::lock(&writer).await }));
+    let told = graph.recoverer().without_window().under(fault.clone()).run().await.unwrap();
+    assert!(fault.happened());
+    assert_eq!(told.ended(&operation), (Verdict::RollForward, Outcome::Waits), "{:?}", told.report.scopes);
+    assert_eq!(graph.pin(MAIN, PERSON).await, 1);
+}
+
+async fn a_branch_that_is_deleted_during_the_look_leaves_an_orphan(graph: Graph) {
+    let operation = wrecks::complete_on_a_branch(&graph).await;
+    let graph = Arc::new(graph);
+    let writer = graph.clone();
+    let tree = format!("__manifest/tree/{}", wrecks::FEATURE);
+    let reads = move |call: &Call| call.path.as_ref().contains(&tree);
+    let deletes = async move { writer.delete_branch(wrecks::FEATURE).await };
+    let fault = Arc::new(Meanwhile::at(reads, deletes));
+    let told = graph.recoverer().under(fault.clone()).run().await.unwrap();
+    assert!(fault.happened());
+    assert_eq!(told.ended(&operation), (Verdict::DiscardOrphan, Outcome::Done), "{:?}", told.report.scopes);
 }

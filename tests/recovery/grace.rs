@@ -1,6 +1,7 @@
 //! The grace: evidence must have stood still for so long, by the store's age of it and then by the observer's steady clock.
 //! Only evidence starts it anew.
 
+use crate::harness::Told;
 use crate::support::graph::{COMPANY, Graph, PERSON, path_of};
 use crate::wrecks;
 use crate::{claims, on_both_dialects};
@@ -20,6 +21,7 @@ on_both_dialects!(
     a_young_commit_under_an_old_sidecar_is_waited_for,
     an_index_that_is_being_built_starts_it_anew_once,
     a_tail_that_no_record_explains_has_a_wait_of_its_own,
+    a_table_that_is_written_on_and_on_without_a_record_is_told_to_a_person,
 );
 
 /// Far longer than a test takes on the slowest host: the files of a graph have their real age.
@@ -38,11 +40,14 @@ impl Observer<'_> {
         Observer { graph, memory: Arc::default() }
     }
 
+    async fn told_at(&self, seconds: u64) -> Told {
+        let looker = self.graph.recoverer().without_window().waiting(Duration::from_secs(GRACE));
+        looker.remembering(self.memory.clone(), Duration::from_secs(seconds)).run().await.unwrap()
+    }
+
     /// A look so many seconds after the first one: how many are left to wait, or `None` if all is done.
     async fn left_at(&self, seconds: u64) -> Option<u64> {
-        let looker = self.graph.recoverer().without_window().waiting(Duration::from_secs(GRACE));
-        let looker = looker.remembering(self.memory.clone(), Duration::from_secs(seconds));
-        let told = looker.run().await.unwrap();
+        let told = self.told_at(seconds).await;
         match (told.only().outcome, told.only().waits) {
             (Outcome::Done, None) => None,
             (Outcome::Waits, Some(wait)) if wait.reason == WaitReason::Grace => {
@@ -165,4 +170,19 @@ async fn a_tail_that_no_record_explains_has_a_wait_of_its_own(graph: Graph) {
     observer.waits_at(GRACE, GRACE).await;
     age(&graph, &manifest(PERSON, 3));
     Observer::of(&graph).is_done_at(0).await;
+}
+
+async fn a_table_that_is_written_on_and_on_without_a_record_is_told_to_a_person(graph: Graph) {
+    graph.table(PERSON).index().await;
+    let observer = Observer::of(&graph);
+    observer.waits_at(0, GRACE).await;
+    // The wait is that of the first change of rows, not of the index before it.
+    graph.table(PERSON).append(&["eve"]).await;
+    observer.waits_at(GRACE / 2, GRACE).await;
+    graph.table(PERSON).append(&["fay"]).await;
+    observer.waits_at(GRACE, GRACE / 2).await;
+    graph.table(PERSON).append(&["gil"]).await;
+    let told = observer.told_at(2 * GRACE).await;
+    assert_eq!(told.only().outcome, Outcome::Held, "{:?}", told.only());
+    assert!(told.only().reason.contains("repair drift"), "{:?}", told.only());
 }

@@ -1,13 +1,17 @@
 //! What is not understood is left untouched and named; everything else goes on.
 
+use crate::harness::Hands;
+use crate::support::faults::{Dies, denied};
 use crate::support::graph::create::stamp;
 use crate::support::graph::{COMPANY, Graph, KNOWS, MAIN, MANIFEST, PERSON, TABLES, next_ulid, path_of};
 use crate::wrecks::{self, FEATURE, Spoiled};
 use crate::{claims, on_both_dialects};
 use outrigger::Kind;
 use outrigger::model::audit::Verdict;
+use outrigger::passes::recovery::quarantine;
 use outrigger::passes::report::{Exit, Outcome};
-use outrigger::store::Key;
+use outrigger::store::{Call, Fault, Key, Verb};
+use std::sync::Arc;
 
 on_both_dialects!(
     a_sidecar_that_cannot_be_read_is_named_and_the_others_go_on,
@@ -21,6 +25,11 @@ on_both_dialects!(
     a_stamp_that_is_not_ours_is_refused_before_any_write,
     a_branch_with_a_foreign_stamp_is_held_and_main_goes_on,
     a_fence_record_that_cannot_be_read_is_named_and_the_others_go_on,
+    a_sidecar_that_may_not_be_read_is_named_and_the_others_go_on,
+    an_armed_record_that_is_held_can_be_put_aside_and_brought_back,
+    a_fence_record_that_cannot_be_read_can_be_ended,
+    a_branch_whose_manifest_cannot_be_read_holds_nobody_else,
+    a_table_for_which_the_store_does_not_answer_fails_alone,
 );
 
 /// Everything of this operation and its table is as it was.
@@ -172,4 +181,86 @@ async fn a_fence_record_that_cannot_be_read_is_named_and_the_others_go_on(graph:
     assert_eq!(told.ended(&format!("drift {COMPANY} on main")), (Verdict::Hold, Outcome::Held));
     let named = told.report.scopes.iter().filter(|scope| scope.reason.contains("fence record"));
     assert_eq!(named.count(), 2, "{:?}", told.report.scopes);
+}
+
+/// Refuses every call on names that contain one of these, of one verb or of any.
+#[derive(Debug)]
+struct Refuses {
+    part: String,
+    verb: Option<Verb>,
+}
+
+#[async_trait::async_trait]
+impl Fault for Refuses {
+    async fn before(&self, call: &Call) -> object_store::Result<()> {
+        let is_meant =
+            call.path.as_ref().contains(&self.part) && self.verb.is_none_or(|verb| verb == call.verb);
+        if is_meant { Err(denied()) } else { Ok(()) }
+    }
+}
+
+/// Of another owner, or encrypted by a key that is not ours.
+async fn a_sidecar_that_may_not_be_read_is_named_and_the_others_go_on(graph: Graph) {
+    let bad = graph.sidecar("Load").of(&[COMPANY]).write().await;
+    let good = wrecks::complete(&graph).await;
+    let fault = Refuses { part: format!("{bad}.json"), verb: Some(Verb::Get) };
+    let told = graph.recoverer().under(Arc::new(fault)).run().await.unwrap();
+    assert_eq!(told.ended(&bad).1, Outcome::Held, "{:?}", told.of(&bad));
+    assert_eq!(told.ended(&good), (Verdict::RollForward, Outcome::Done));
+    assert!(graph.controls().await.contains(&format!("{bad}.json")));
+}
+
+async fn an_armed_record_that_is_held_can_be_put_aside_and_brought_back(graph: Graph) {
+    let operation = wrecks::half_done(&graph).await;
+    // Dies with its record armed; somebody takes the sidecar away, and commits what nothing explains.
+    let _ = graph.recoverer().under(Arc::new(Dies::after_writes(1))).run().await;
+    graph.remove_sidecar(&operation).await;
+    graph.table(KNOWS).append(&["foreign"]).await;
+    is_held(&graph, &operation, "sidecars quarantine").await;
+    let repo = graph.recoverer().open().await.unwrap();
+    quarantine::quarantine(&repo, &operation, "a test", &Hands).await.unwrap();
+    let told = graph.recover().await;
+    assert!(told.report.scopes.iter().all(|scope| scope.scope.starts_with("drift ")), "{:?}", told.report);
+    assert!(told.report.scopes.iter().all(|scope| scope.outcome == Outcome::Held), "{:?}", told.report);
+    quarantine::restore(&repo, &operation).await.unwrap();
+    assert_eq!(graph.controls().await, [format!("{operation}.fence")]);
+    is_held(&graph, &operation, "sidecars quarantine").await;
+}
+
+async fn a_fence_record_that_cannot_be_read_can_be_ended(graph: Graph) {
+    let operation = next_ulid();
+    let fence = format!("{operation}.fence");
+    graph.place.put(&Key::parse(&format!("__recovery/{fence}")).unwrap(), "{".into()).await.unwrap();
+    let told = graph.recover().await;
+    assert!(told.only().reason.contains(&format!("sidecars quarantine {fence}")), "{:?}", told.only());
+    let repo = graph.recoverer().open().await.unwrap();
+    quarantine::quarantine(&repo, &fence, "a test", &Hands).await.unwrap();
+    assert!(graph.recover().await.report.scopes.is_empty());
+    quarantine::restore(&repo, &fence).await.unwrap();
+    assert_eq!(graph.recover().await.only().outcome, Outcome::Held);
+}
+
+async fn a_branch_whose_manifest_cannot_be_read_holds_nobody_else(graph: Graph) {
+    let merged = wrecks::merge_confirmed(&graph).await;
+    graph.branch("lost").await;
+    wrecks::written_on(&graph, "lost", KNOWS, "three").await;
+    for file in graph.place.list(&Key::parse(&format!("{MANIFEST}/tree/lost/data")).unwrap()).await.unwrap() {
+        graph.place.delete(&file.key).await.unwrap();
+    }
+    graph.table(KNOWS).index().await;
+    let told = graph.recover().await;
+    assert_eq!(told.ended("branch lost").1, Outcome::Held, "{:?}", told.report.scopes);
+    assert_eq!(told.of("drift edge:Knows on main").outcome, Outcome::Done, "{:?}", told.report.scopes);
+    // Its history may hold the merge base.
+    let expected = if graph.has_inline_lineage() { Outcome::Held } else { Outcome::Done };
+    assert_eq!(told.of(&merged).outcome, expected, "{:?}", told.report.scopes);
+}
+
+async fn a_table_for_which_the_store_does_not_answer_fails_alone(graph: Graph) {
+    graph.table(COMPANY).index().await;
+    graph.table(KNOWS).index().await;
+    let fault = Refuses { part: format!("{}/_versions", path_of(COMPANY)), verb: None };
+    let told = graph.recoverer().under(Arc::new(fault)).run().await.unwrap();
+    assert_eq!(told.of("drift node:Company on main").outcome, Outcome::Failed, "{:?}", told.report.scopes);
+    assert_eq!(told.of("drift edge:Knows on main").outcome, Outcome::Done, "{:?}", told.report.scopes);
 }

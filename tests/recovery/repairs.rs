@@ -1,7 +1,7 @@
 //! What only a person may decide.
 
 use crate::harness::Hands;
-use crate::support::faults::{Dies, Meanwhile};
+use crate::support::faults::{Dies, Meanwhile, denied};
 use crate::support::graph::branch::SCHEMA_LOCK;
 use crate::support::graph::create::stamp;
 use crate::support::graph::{Graph, MAIN, MANIFEST, PERSON, path_of};
@@ -13,8 +13,10 @@ use outrigger::passes::recovery::act::Acted;
 use outrigger::passes::recovery::decide::drift::Choice;
 use outrigger::passes::recovery::{quarantine, repair};
 use outrigger::passes::report::Outcome;
+use outrigger::store::Fault;
 use outrigger::store::{Call, Key, Verb};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 on_both_dialects!(
     a_fork_that_lost_its_record_gets_it_back,
@@ -32,6 +34,9 @@ on_both_dialects!(
     a_table_that_recovery_settles_is_left_to_it,
     a_branch_made_anew_under_a_publish_is_left_as_it_was_made,
     a_quarantined_record_comes_back_with_the_fence_of_the_undoing_that_had_begun,
+    a_lock_that_is_taken_anew_while_it_is_removed_keeps_its_record,
+    a_record_that_its_writer_changes_is_not_put_aside,
+    what_was_restored_on_a_branch_that_is_gone_is_taken_back_whatever_ended_the_act,
 );
 
 fn record() -> Key {
@@ -193,6 +198,16 @@ async fn a_graph_that_is_never_written_is_not_repaired(graph: Graph) {
     let before = graph.picture().await;
     assert_eq!(repair::carry_out(&repo, proposal, &Hands).await.unwrap_err().kind(), Kind::Refused);
     assert!(graph.picture().await == before, "a graph of stamp 2 was written");
+    let operation = wrecks::complete(&graph).await;
+    stamp(&mut graph.open(MANIFEST, MAIN).await, Some(&graph.stamp().to_string())).await;
+    quarantine::quarantine(&graph.recoverer().open().await.unwrap(), &operation, "a test", &Hands)
+        .await
+        .unwrap();
+    stamp(&mut graph.open(MANIFEST, MAIN).await, Some("2")).await;
+    let before = graph.picture().await;
+    let repo = graph.recoverer().open().await.unwrap();
+    assert_eq!(quarantine::restore(&repo, &operation).await.unwrap_err().kind(), Kind::Refused);
+    assert!(graph.picture().await == before, "a graph of stamp 2 was written");
 }
 
 /// Its writer was alive: restored to what was shown at the look, the table would lose what was published since.
@@ -250,4 +265,88 @@ async fn a_branch_made_anew_under_a_publish_is_left_as_it_was_made(graph: Graph)
     assert!(graph.markers(FEATURE).await.is_empty());
     graph.table_on(PERSON, FEATURE).append(&["hal"]).await;
     graph.publish(FEATURE, &[(PERSON, graph.table_on(PERSON, FEATURE).open().await.version().version)]).await;
+}
+
+async fn a_lock_that_is_taken_anew_while_it_is_removed_keeps_its_record(graph: Graph) {
+    wrecks::lock(&graph).await;
+    let graph = Arc::new(graph);
+    let other = graph.clone();
+    let record = Key::parse(&format!("{MANIFEST}/_refs/branches/{SCHEMA_LOCK}.json")).unwrap();
+    let taken = record.clone();
+    let takes = async move {
+        let text = other.place.get(&taken).await.unwrap().unwrap().bytes;
+        let anew = [&text[..], b"\n"].concat();
+        other.place.put(&taken, anew.into()).await.unwrap();
+    };
+    let removes = |call: &Call| {
+        call.verb == Verb::Delete && call.path.as_ref().contains(&format!("{MANIFEST}/tree/{SCHEMA_LOCK}"))
+    };
+    let fault = Arc::new(Meanwhile::at(removes, takes));
+    let repo = graph.recoverer().under(fault.clone()).open().await.unwrap();
+    let proposal = repair::lock(&repo).await.unwrap().unwrap();
+    let ended = repair::carry_out(&repo, &proposal, &Hands).await.unwrap();
+    assert!(fault.happened());
+    assert!(matches!(&ended, Acted::LookAgain(why) if why.contains("anew")), "{ended:?}");
+    assert!(graph.place.get(&record).await.unwrap().is_some());
+}
+
+/// Something happens to the store, and it refuses to show the branch's manifest from then on until its branches are listed.
+#[derive(Debug)]
+struct ThenDenies {
+    event: Meanwhile,
+    is_over: AtomicBool,
+}
+
+#[async_trait::async_trait]
+impl Fault for ThenDenies {
+    async fn before(&self, call: &Call) -> object_store::Result<()> {
+        if self.event.happened() {
+            let path = call.path.as_ref();
+            if path.contains(&format!("{MANIFEST}/_refs/branches")) {
+                self.is_over.store(true, Ordering::Relaxed);
+            }
+            if path.contains(&format!("{MANIFEST}/tree")) && !self.is_over.load(Ordering::Relaxed) {
+                return Err(denied());
+            }
+        }
+        self.event.before(call).await
+    }
+}
+
+/// Left there, it would come back as files without a record.
+async fn what_was_restored_on_a_branch_that_is_gone_is_taken_back_whatever_ended_the_act(graph: Graph) {
+    for is_denied in [false, true] {
+        let graph = Arc::new(Graph::in_memory(graph.dialect).await);
+        wrecks::half_done_on_a_branch(&graph).await;
+        let (other, tree) = (graph.clone(), format!("{}/tree/{FEATURE}/_versions", path_of(PERSON)));
+        let versions = Key::parse(&tree).unwrap();
+        let restores = move |call: &Call| call.verb == Verb::Create && call.path.as_ref().contains(&tree);
+        let event = Meanwhile::at(restores, async move { other.delete_branch(FEATURE).await });
+        let fault = Arc::new(ThenDenies { event, is_over: AtomicBool::new(!is_denied) });
+        let told = graph.recoverer().under(fault.clone()).run().await.unwrap();
+        assert!(fault.event.happened());
+        let failed = told.report.scopes.iter().any(|scope| scope.outcome == Outcome::Failed);
+        assert_eq!(failed, is_denied, "{:?}", told.report.scopes);
+        assert_eq!(graph.place.list(&versions).await.unwrap(), []);
+    }
+}
+
+/// The copy would lack what the writer has added.
+async fn a_record_that_its_writer_changes_is_not_put_aside(graph: Graph) {
+    let operation = wrecks::complete(&graph).await;
+    let key = Graph::sidecar_key(&operation);
+    let graph = Arc::new(graph);
+    let (writer, name) = (graph.clone(), operation.clone());
+    let changes = async move {
+        let text = writer.place.get(&Graph::sidecar_key(&name)).await.unwrap().unwrap().bytes;
+        writer.put_sidecar(&name, [&text[..], b"\n"].concat()).await;
+    };
+    let closes = |call: &Call| call.path.as_ref().ends_with(".fence.closed");
+    let fault = Arc::new(Meanwhile::at(closes, changes));
+    let repo = graph.recoverer().under(fault.clone()).open().await.unwrap();
+    let refused = quarantine::quarantine(&repo, &operation, "a test", &Hands).await.unwrap_err();
+    assert!(fault.happened());
+    assert!(refused.to_string().contains("alive"), "{refused}");
+    assert_eq!(graph.controls().await, [key.file_name().to_owned()]);
+    graph.recovers_by(Verdict::RollForward).await;
 }

@@ -1,8 +1,10 @@
 //! Schema changes: all of tables, datasets and contract files, or nothing of them; and the write lock goes with them.
 
 use crate::harness::Hands;
+use crate::support::faults::{Meanwhile, denied, is_write};
 use crate::support::graph::branch::SCHEMA_LOCK;
-use crate::support::graph::create::{contract, contract_of, stamp, write_contract};
+use crate::support::graph::create::{contract, contract_of, create_table, stamp, write_contract};
+use crate::support::graph::publish::{table_row, tombstone_row, version_row};
 use crate::support::graph::{COMMITS, COMPANY, Graph, KNOWS, MAIN, MANIFEST, PERSON, TABLES, path_of};
 use crate::wrecks::{self, TAG};
 use crate::{claims, on_both_dialects, on_s3};
@@ -11,8 +13,9 @@ use outrigger::passes::recovery::act::Acted;
 use outrigger::passes::recovery::decide::Window;
 use outrigger::passes::recovery::{quarantine, repair};
 use outrigger::passes::report::{Outcome, WaitReason};
-use outrigger::store::Key;
+use outrigger::store::{Call, Fault, Key};
 use serde_json::json;
+use std::sync::Arc;
 
 on_both_dialects!(
     a_complete_change_is_shown_promoted_and_unlocked,
@@ -33,6 +36,8 @@ on_both_dialects!(
     a_staged_schema_without_a_record_that_fits_other_tables_is_held,
     a_lock_without_a_record_is_held_and_stops_commits_on_main,
     a_lock_stops_drift_on_main_and_nothing_on_branches,
+    what_another_change_has_staged_since_is_left_to_it,
+    a_change_that_is_published_while_its_undoing_begins_keeps_its_files,
 );
 on_s3!(a_complete_change_is_shown_promoted_and_unlocked, an_incomplete_change_is_undone_to_the_last_file);
 
@@ -333,4 +338,63 @@ async fn the_lock_of_a_held_change_can_be_removed_by_hand(graph: Graph) {
     assert!(matches!(repair::carry_out(&repo, &proposal, &Hands).await.unwrap(), Acted::Settled));
     is_unlocked(&graph).await;
     assert!(text(&graph, "_schema.pg.staging").await.is_some());
+}
+
+/// All is done but the last step.
+#[derive(Debug)]
+struct NeverCloses;
+
+#[async_trait::async_trait]
+impl Fault for NeverCloses {
+    async fn before(&self, call: &Call) -> object_store::Result<()> {
+        if call.path.as_ref().ends_with(".fence.closed") { Err(denied()) } else { Ok(()) }
+    }
+}
+
+/// Files and lock do not say whose they are. The armed record of the first change is older than those of the second.
+async fn what_another_change_has_staged_since_is_left_to_it(graph: Graph) {
+    let first = wrecks::schema_half_done(&graph).await;
+    let told = graph.recoverer().under(Arc::new(NeverCloses)).run().await.unwrap();
+    assert_eq!(told.only().outcome, Outcome::Failed, "{:?}", told.only());
+    assert_eq!(graph.controls().await, [format!("{first}.fence")]);
+    let second = wrecks::schema_complete(&graph).await;
+    let told = graph.recover().await;
+    assert_eq!(told.ended(&first), (Verdict::Finish, Outcome::Done), "{:?}", told.report.scopes);
+    assert_eq!(told.ended(&second), (Verdict::RollForward, Outcome::Done), "{:?}", told.report.scopes);
+    has_contract(&graph, &CHANGED).await;
+    is_unlocked(&graph).await;
+    graph.is_settled().await;
+}
+
+/// Nothing of it has moved when it is looked at; then its writer, who was promised to be dead, goes on. Whose the files are
+/// that were staged after its record was armed cannot be told: a person decides.
+async fn a_change_that_is_published_while_its_undoing_begins_keeps_its_files(graph: Graph) {
+    wrecks::lock(&graph).await;
+    let draft = graph.sidecar("SchemaApply").registers(&[TAG]).drops(KNOWS, 2);
+    let operation = draft.write().await;
+    let graph = Arc::new(graph);
+    let writer = graph.clone();
+    let publishes = async move {
+        create_table(&writer, TAG).await;
+        write_contract(&writer, &CHANGED, true).await;
+        let version = version_row(&writer, TAG, MAIN, 1).await;
+        writer.publish_rows(MAIN, vec![table_row(TAG), version, tombstone_row(KNOWS, 2)], None).await;
+    };
+    let of_manifest = |call: &Call| is_write(call) && call.path.as_ref().contains("__manifest/data");
+    let fault = Arc::new(Meanwhile::at(of_manifest, publishes));
+    let told = graph.recoverer().under(fault.clone()).run().await.unwrap();
+    assert!(fault.happened());
+    assert_eq!(told.ended(&operation), (Verdict::Hold, Outcome::Held), "{:?}", told.report.scopes);
+    assert!(graph.markers(MAIN).await.is_empty());
+    for (name, expected) in contract(&CHANGED) {
+        assert_eq!(text(&graph, &format!("{name}.staging")).await, Some(expected), "{name}");
+    }
+    // Put aside, and looked at: the files fit what is shown.
+    let repo = graph.recoverer().open().await.unwrap();
+    quarantine::quarantine(&repo, &operation, "a test", &Hands).await.unwrap();
+    let aside = Key::parse(&format!("__recovery/{operation}.json.quarantined")).unwrap();
+    graph.place.delete(&aside).await.unwrap();
+    assert_eq!(graph.recover().await.ended("schema"), (Verdict::RollForward, Outcome::Done));
+    has_contract(&graph, &CHANGED).await;
+    is_unlocked(&graph).await;
 }

@@ -203,9 +203,14 @@ pub async fn merge(graph: &Graph) -> String {
 
 /// A row written and published on the branch.
 pub async fn written_on_branch(graph: &Graph, table: &str, id: &str) {
-    graph.fork(table, FEATURE).await;
-    let version = graph.table_on(table, FEATURE).append(&[id]).await;
-    graph.publish(FEATURE, &[(table, version)]).await;
+    written_on(graph, FEATURE, table, id).await;
+}
+
+/// The same on any branch.
+pub async fn written_on(graph: &Graph, branch: &str, table: &str, id: &str) {
+    graph.fork(table, branch).await;
+    let version = graph.table_on(table, branch).append(&[id]).await;
+    graph.publish(branch, &[(table, version)]).await;
 }
 
 /// One table rewritten, one created, one dropped; staged, locked, not yet published.

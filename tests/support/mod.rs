@@ -3,5 +3,6 @@
 pub mod faults;
 pub mod graph;
 pub mod ministack;
+pub mod process;
 pub mod proxy;
 pub mod repos;

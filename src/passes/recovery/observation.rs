@@ -3,7 +3,7 @@
 use crate::model::history::Step;
 use crate::model::manifest::Marker;
 use crate::model::sidecar::{Pin, Sidecar};
-use crate::model::{Branch, OperationId, TableKey, Version};
+use crate::model::{Branch, OperationId, StoreTime, TableKey, Version};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -35,6 +35,8 @@ pub struct Claim {
     pub sidecar: Sidecar,
     /// Where it was found.
     pub origin: Origin,
+    /// Why nothing is done about it, if a person is at work on it.
+    pub held: Option<String>,
     /// Whether its graph branch is still the one it was written for.
     pub branch: BranchSeen,
     /// The recovery that settled it already, if one did.
@@ -177,6 +179,10 @@ pub enum ContractFile {
 pub struct SchemaSeen {
     /// Files that still have a staged form.
     pub staged: Vec<ContractFile>,
+    /// Tables of the change, at whose places any files of it may lie.
+    pub left_datasets: Vec<TableKey>,
+    /// When the record took the sidecar's place: what is younger is not of this change. `None` while the sidecar is there.
+    pub made_before: Option<StoreTime>,
     /// `None` if staged and final files together are one consistent schema that fits the tables; else why not.
     pub inconsistent: Option<String>,
     /// Tables to be created whose dataset does not exist or cannot be read.

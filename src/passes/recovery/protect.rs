@@ -19,7 +19,7 @@ use crate::model::{OperationId, TableKey, Version};
 use crate::passes::recovery::act::Turn;
 use crate::passes::report::{ActionKind, ActionOutcome, ScopeReport};
 use crate::repo::Repository;
-use crate::store::{ControlObject, Key, Written};
+use crate::store::{ControlObject, Key};
 use serde::{Deserialize, Serialize};
 
 const FORMAT: u32 = 1;
@@ -86,9 +86,7 @@ async fn tag_all(
     let bytes = serde_json::to_vec_pretty(&tagged)
         .map_err(|error| Error::internal("a list of tags does not serialise").caused_by(error))?;
     let key = ControlObject::Tags(operation.clone()).key();
-    if let Written::Unknown { error } = repo.store().create(&key, bytes.into()).await? {
-        return Err(error);
-    }
+    repo.store().ensure(&key, bytes.into()).await?;
     for (n, (table, pin)) in wanted.iter().enumerate() {
         if let Some(pin) = pin {
             let ended = repo.tag(table, &tag(operation, n), *pin).await;

@@ -4,12 +4,13 @@
 //! evidence only. The tables that it names are left as they are.
 
 use super::act::Handles;
+use super::observe::fence_record;
 use crate::error::{Error, Result};
 use crate::model::fence::{FENCE_FORMAT, FenceRecord};
 use crate::model::{Branch, OperationId};
 use crate::passes::hint;
 use crate::repo::Repository;
-use crate::store::{ControlObject, Key, Written};
+use crate::store::{ControlObject, Key, Removed, Written};
 use bytes::Bytes;
 use serde::Serialize;
 
@@ -20,44 +21,32 @@ struct Note<'a> {
     nonce: String,
     closed_at: crate::model::Timestamp,
     quarantined: &'a str,
+    /// Without one it is only the fence record that was put aside.
+    had_sidecar: bool,
     reason: &'a str,
 }
 
-/// Moves `__recovery/<stem>.json` to `….json.quarantined`.
+/// Moves `__recovery/<stem>.json` to `….json.quarantined`. Of an operation that has only an armed fence record, the sidecar's
+/// text in it takes that name.
 ///
 /// *Order*: the copy, then the fence record already closed (it keeps when and why, and an undoing that had begun is not
 /// taken up again from an armed one), then the deletion. While the copy is there the record explains no drift: what the
 /// writer had committed is held for a person. *Dies between*: both names exist and the original still counts; the same command
-/// finishes. *Its writer finishes meanwhile*: the copy stays as evidence of a finished operation.
+/// finishes. *Its writer finishes meanwhile*: the copy stays as evidence of a finished operation. *Its writer changes it
+/// meanwhile* (a merge confirms): the older copy is taken away again, and nothing has changed.
 pub async fn quarantine(repo: &Repository, stem: &str, reason: &str, handles: &dyn Handles) -> Result<()> {
     let (original, aside) = names(stem)?;
     repo.require_writable(&Branch::main()).await?;
     let store = repo.store();
-    let found = store.get(&original.key()).await?;
-    let found = found.ok_or_else(|| {
-        Error::missing(format!("no crash record {}; see `outrigger sidecars list`", original.key()))
-    })?;
-    match store.create(&aside.key(), found.bytes.clone()).await? {
-        Written::Committed { .. } => {}
-        Written::Conflict => {
-            let look = hint::command(&["sidecars", "show", aside.key().file_name()]);
-            let taken = format!(
-                "{} holds another record; both are left alone: {look} prints it; move it elsewhere, and run this again",
-                aside.key()
-            );
-            return Err(Error::moved(taken));
-        }
-        Written::Unknown { error } => return Err(error),
-    }
-    if let ControlObject::Sidecar(operation) = original.clone() {
-        let note = Note {
-            format: FENCE_FORMAT,
-            nonce: handles.ulid(),
-            closed_at: handles.now(),
-            quarantined: stem,
-            reason,
+    let Some(found) = store.get(&original.key()).await? else {
+        return match &original {
+            ControlObject::Sidecar(operation) => quarantine_fence(repo, operation, reason, handles).await,
+            _ => Err(no_record(&original)),
         };
-        create(repo, &ControlObject::FenceClosed(operation.clone()).key(), json(&note)?).await?;
+    };
+    copy(repo, &aside, found.bytes.clone()).await?;
+    if let ControlObject::Sidecar(operation) = &original {
+        close(repo, operation, reason, true, handles).await?;
         let record = FenceRecord {
             format: FENCE_FORMAT,
             operation: operation.clone(),
@@ -66,17 +55,99 @@ pub async fn quarantine(repo: &Repository, stem: &str, reason: &str, handles: &d
             sidecar: String::from_utf8_lossy(&found.bytes).into_owned(),
             tables: Vec::new(),
         };
-        create(repo, &ControlObject::Fence(operation).key(), json(&record)?).await?;
+        store.ensure(&ControlObject::Fence(operation.clone()).key(), json(&record)?).await?;
     }
-    store.delete(&original.key()).await
+    let Some(state) = &found.meta.etag else { return store.delete(&original.key()).await };
+    match store.delete_if(&original.key(), state).await? {
+        Removed::Deleted | Removed::Absent => Ok(()),
+        Removed::Changed => {
+            if let ControlObject::Sidecar(operation) = &original {
+                forget_note(repo, operation).await?;
+            }
+            store.delete(&aside.key()).await?;
+            let changed = format!(
+                "the writer of {} has just changed it: it is alive; run this again if it dies",
+                original.key()
+            );
+            Err(Error::moved(changed))
+        }
+    }
 }
 
-/// Moves a quarantined record back and forgets the note that went with it.
+fn no_record(original: &ControlObject) -> Error {
+    let list = hint::command(&["sidecars", "list"]);
+    Error::missing(format!("no crash record {}; see {list}", original.key()))
+}
+
+/// Closes an armed record whose sidecar is gone. One that cannot be read is closed as it is.
+async fn quarantine_fence(
+    repo: &Repository,
+    operation: &OperationId,
+    reason: &str,
+    handles: &dyn Handles,
+) -> Result<()> {
+    let closed = repo.store().head(&ControlObject::FenceClosed(operation.clone()).key()).await?;
+    match fence_record(repo, operation).await? {
+        Some(record) if closed.is_none() => {
+            if let Ok(record) = record {
+                copy(repo, &ControlObject::Quarantined(operation.into()), record.sidecar.into()).await?;
+            }
+            close(repo, operation, reason, false, handles).await
+        }
+        _ => Err(no_record(&ControlObject::Sidecar(operation.clone()))),
+    }
+}
+
+/// Creates the copy; the same one that is there already is fine.
+async fn copy(repo: &Repository, aside: &ControlObject, bytes: Bytes) -> Result<()> {
+    match repo.store().create(&aside.key(), bytes).await? {
+        Written::Committed { .. } => Ok(()),
+        Written::Conflict => {
+            let look = hint::command(&["sidecars", "show", aside.key().file_name()]);
+            let taken = format!(
+                "{} holds another record; both are left alone: {look} prints it; move it elsewhere, and run this again",
+                aside.key()
+            );
+            Err(Error::moved(taken))
+        }
+        Written::Unknown { error } => Err(error),
+    }
+}
+
+/// Writes the note that closes the operation's fence record.
+async fn close(
+    repo: &Repository,
+    operation: &OperationId,
+    reason: &str,
+    had_sidecar: bool,
+    handles: &dyn Handles,
+) -> Result<()> {
+    let note = Note {
+        format: FENCE_FORMAT,
+        nonce: handles.ulid(),
+        closed_at: handles.now(),
+        quarantined: operation.as_str(),
+        had_sidecar,
+        reason,
+    };
+    repo.store().ensure(&ControlObject::FenceClosed(operation.clone()).key(), json(&note)?).await
+}
+
+/// Moves a quarantined record back and forgets the note that went with it. Of an operation that had only an armed fence record,
+/// that is armed again.
 ///
 /// *Dies between*: both names exist and the original counts again; the same command finishes.
 pub async fn restore(repo: &Repository, stem: &str) -> Result<()> {
     let (original, aside) = names(stem)?;
+    repo.require_writable(&Branch::main()).await?;
     let store = repo.store();
+    if let ControlObject::Sidecar(operation) = &original
+        && is_note_without_sidecar(repo, operation).await?
+    {
+        // The note last: as long as it is there, the same command finishes.
+        store.delete(&aside.key()).await?;
+        return store.delete(&ControlObject::FenceClosed(operation.clone()).key()).await;
+    }
     let found = store.get(&aside.key()).await?;
     let found = found.ok_or_else(|| Error::missing(format!("no quarantined record {}", aside.key())))?;
     match store.create(&original.key(), found.bytes).await? {
@@ -97,30 +168,33 @@ pub async fn restore(repo: &Repository, stem: &str) -> Result<()> {
     store.delete(&aside.key()).await
 }
 
+async fn parsed(repo: &Repository, object: ControlObject) -> Result<serde_json::Value> {
+    let found = repo.store().get(&object.key()).await?;
+    Ok(found.and_then(|found| serde_json::from_slice(&found.bytes).ok()).unwrap_or_default())
+}
+
+async fn is_note_without_sidecar(repo: &Repository, operation: &OperationId) -> Result<bool> {
+    Ok(parsed(repo, ControlObject::FenceClosed(operation.clone())).await?["had_sidecar"] == false)
+}
+
 /// Removes the closed record that quarantining wrote, and leaves alone what an undoing wrote: that is known by its tables.
 async fn forget_note(repo: &Repository, operation: &OperationId) -> Result<()> {
     let (fence, closed) =
         (ControlObject::Fence(operation.clone()), ControlObject::FenceClosed(operation.clone()));
-    let store = repo.store();
-    let text = async |object: &ControlObject| -> Result<Option<serde_json::Value>> {
-        let found = store.get(&object.key()).await?;
-        Ok(found.and_then(|found| serde_json::from_slice(&found.bytes).ok()))
-    };
-    let is_note = text(&closed).await?.is_some_and(|note| note.get("quarantined").is_some());
-    if !is_note {
+    if parsed(repo, closed.clone()).await?.get("quarantined").is_none() {
         return Ok(());
     }
-    let of_an_undoing = text(&fence).await?.is_some_and(|record| record["tables"] != serde_json::json!([]));
-    if !of_an_undoing {
-        store.delete(&fence.key()).await?;
+    let tables = &parsed(repo, fence.clone()).await?["tables"];
+    if tables.is_null() || *tables == serde_json::json!([]) {
+        repo.store().delete(&fence.key()).await?;
     }
-    store.delete(&closed.key()).await
+    repo.store().delete(&closed.key()).await
 }
 
 /// Both names of a record: as engines read it, and aside.
 fn names(stem: &str) -> Result<(ControlObject, ControlObject)> {
     let name = stem.strip_suffix(".quarantined").unwrap_or(stem);
-    let name = name.strip_suffix(".json").unwrap_or(name);
+    let name = name.strip_suffix(".json").or(name.strip_suffix(".fence")).unwrap_or(name);
     let named = |ending: &str| {
         let key = Key::parse(&format!("{}/{name}{ending}", crate::store::layout::RECOVERY_DIR));
         key.map(|key| ControlObject::parse(&key)).map_err(|bad| Error::invalid(bad.to_string()))
@@ -131,14 +205,6 @@ fn names(stem: &str) -> Result<(ControlObject, ControlObject)> {
             aside @ ControlObject::Quarantined(_),
         ) => Ok((original, aside)),
         _ => Err(Error::invalid(format!("{stem:?} is not the name of a crash record"))),
-    }
-}
-
-/// Creates an object; one of the same name that is there already stands.
-async fn create(repo: &Repository, key: &Key, bytes: Bytes) -> Result<()> {
-    match repo.store().create(key, bytes).await? {
-        Written::Committed { .. } | Written::Conflict => Ok(()),
-        Written::Unknown { error } => Err(error),
     }
 }
 

@@ -70,6 +70,7 @@ pub async fn drift(repo: &Repository, only: Option<&TableKey>, choice: Choice) -
             }
             Drifted::Seen(drift) => proposals.push(propose(drift, choice)),
             Drifted::Unreadable(at, why) => lost.push((at, why)),
+            Drifted::Failed(at, error) => lost.push((at, error.chain())),
         }
     }
     lost.retain(|(at, _)| is_meant(&at.table));

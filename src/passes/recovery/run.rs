@@ -2,10 +2,10 @@
 
 use super::act::{Acted, Handles, Turn, act};
 use super::decide::{Policy, Timing, decide};
-use super::observe::{Found, Grace, Intent, Quiet, component, find, group, has_company};
+use super::observe::{Found, Grace, Intent, Quiet, company, component, find, group};
 use super::sweep::sweep;
 use super::{protect, tell};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::passes::report::{Outcome, PassReport, ScopeReport};
 use crate::repo::Repository;
 use futures::future::BoxFuture;
@@ -16,8 +16,8 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tracing::Instrument;
 
-/// How often a component is looked at anew within one activation when something moves under it. Looks that settled
-/// something do not count: of those there are as many as operations at most.
+/// How often a component is looked at anew within one activation when something moves under it. A look that settled
+/// something starts the count again, at most once for each operation that there was.
 const LOOKS: usize = 4;
 
 /// How long a scope is still to be left alone, by its name.
@@ -130,11 +130,19 @@ async fn settle(
     let mut reports = Vec::new();
     let mut moved = None;
     let mut lost = 0;
+    let mut settling = intents.len();
     let mut policy = run.policy.clone();
-    while lost < LOOKS {
+    while lost < LOOKS && !intents.is_empty() {
         lost += 1;
         let quiet = Quiet { memory: &run.grace, grace: run.policy.grace, uptime: (run.uptime)() };
-        let seen = component(repo, &found, intents.clone(), &quiet).await?;
+        let seen = match component(repo, &found, intents.clone(), &quiet).await {
+            Err(error) if error.kind() == Kind::Moved => {
+                moved = Some(error.chain());
+                (found, intents) = look_anew(find(repo).await?, &intents);
+                continue;
+            }
+            seen => seen?,
+        };
         let decisions = decide(&seen.component, &policy);
         if run.dry {
             return Ok(decisions.iter().map(tell::planned).collect());
@@ -144,9 +152,9 @@ async fn settle(
                 reports.extend(decisions.iter().map(|decision| tell::of_another(decision, &other)));
                 return Ok(reports);
             }
-            if has_company(repo, &found, &intents).await? {
-                moved = Some("another writer has begun on its tables".into());
-                (found, intents) = look_anew(repo, &intents).await?;
+            if let Some(now) = company(repo, &found, &intents).await? {
+                moved = Some("its record has changed, or another writer has begun on its tables".into());
+                (found, intents) = look_anew(now, &intents);
                 continue;
             }
         }
@@ -165,8 +173,8 @@ async fn settle(
                     reports.push(tell::ended(&decision, Outcome::Done, None));
                     let pending = intents.len();
                     intents.retain(|intent| !settled(intent));
-                    if intents.len() < pending {
-                        lost = 0;
+                    if intents.len() < pending && settling > 0 {
+                        (lost, settling) = (0, settling - 1);
                     }
                 }
                 Acted::LookAgain(why) => {
@@ -185,14 +193,14 @@ async fn settle(
                 break;
             }
         }
-        if !again || intents.is_empty() {
+        if !again {
             reports.extend(waiting);
             return Ok(reports);
         }
-        (found, intents) = look_anew(repo, &intents).await?;
-        if intents.is_empty() {
-            return Ok(reports);
-        }
+        (found, intents) = look_anew(find(repo).await?, &intents);
+    }
+    if intents.is_empty() {
+        return Ok(reports);
     }
     let scope = tell::name(intents.iter().map(|intent| intent.sidecar.operation.as_str()));
     reports.push(tell::keeps_moving(scope, moved));
@@ -200,11 +208,10 @@ async fn settle(
 }
 
 /// Everything anew: a branch may have gone as well as a sidecar, and who has come to share their tables is judged with them.
-async fn look_anew(repo: &Repository, intents: &[Intent]) -> Result<(Arc<Found>, Vec<Intent>)> {
+fn look_anew(found: Found, intents: &[Intent]) -> (Arc<Found>, Vec<Intent>) {
     let wanted: BTreeSet<_> = intents.iter().map(|intent| &intent.sidecar.operation).collect();
-    let found = Arc::new(find(repo).await?);
     let groups = group(&found.intents).into_iter();
     let still = groups.filter(|group| group.iter().any(|intent| wanted.contains(&intent.sidecar.operation)));
     let still = still.flatten().collect();
-    Ok((found, still))
+    (Arc::new(found), still)
 }

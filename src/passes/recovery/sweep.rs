@@ -5,11 +5,12 @@ use super::act::{Acted, Turn, act};
 use super::decide::drift::decide_drift;
 use super::decide::schema::decide_leftover;
 use super::decide::{Decision, Timing};
-use super::observe::{Found, Quiet, Seen, drift, find_all, leftover};
+use super::observe::{Found, Quiet, Seen, drift, find_all, is_explained_since, leftover, lineages};
 use super::run::Run;
 use super::{retire, tell};
 use crate::error::{Error, Result};
 use crate::model::Branch;
+use crate::model::sidecar::{Sidecar, WriterKind};
 use crate::passes::report::{Outcome, ScopeReport};
 use crate::repo::branches;
 use crate::repo::snapshot::MANIFEST;
@@ -28,13 +29,14 @@ pub(super) async fn sweep(repo: &Repository, run: &Run) -> Result<Vec<ScopeRepor
         let name = |at: &super::observation::TableRef| format!("drift {} on {}", at.table, at.branch);
         match drifted {
             drift::Drifted::Unreadable(at, why) => scopes.push(tell::held(name(&at), why)),
+            drift::Drifted::Failed(at, error) => scopes.push(tell::failed(name(&at), &error)),
             drift::Drifted::Seen(drift) => {
                 let decision = decide_drift(&drift, &run.policy);
-                scopes.push(carry_out(repo, run, name(&drift.at), &decision, &found, &snapshots).await);
+                scopes.push(carry_out(repo, run, name(&drift.at), &decision, &found).await);
             }
         }
     }
-    scopes.extend(lost_records(repo, &snapshots).await?);
+    scopes.extend(lost_records(repo, &snapshots).await);
     // A branch that could not be read may show what a record is about.
     if snapshots.len() == found.public_branches().count()
         && let Err(error) = retire::retire(repo, run, &found, &snapshots).await
@@ -46,7 +48,7 @@ pub(super) async fn sweep(repo: &Repository, run: &Run) -> Result<Vec<ScopeRepor
         match leftover(repo, &found).await.map(|left| decide_leftover(&left, &run.policy)) {
             Ok(None) => {}
             Ok(Some(decision)) => {
-                scopes.push(carry_out(repo, run, "schema".into(), &decision, &found, &snapshots).await);
+                scopes.push(carry_out(repo, run, "schema".into(), &decision, &found).await);
             }
             Err(error) => scopes.push(tell::failed("schema".into(), &error)),
         }
@@ -55,14 +57,17 @@ pub(super) async fn sweep(repo: &Repository, run: &Run) -> Result<Vec<ScopeRepor
 }
 
 /// Forks that are shown and have lost their record. A branch that was deleted since has no record either.
-async fn lost_records(repo: &Repository, snapshots: &[Arc<Snapshot>]) -> Result<Vec<ScopeReport>> {
-    let lost = drift::without_record(repo, snapshots).await?;
-    if lost.is_empty() {
-        return Ok(Vec::new());
-    }
-    let there = branches::list(repo.store(), MANIFEST).await?;
-    let lost = lost.into_iter().filter(|(at, _)| there.contains_key(&at.branch));
-    Ok(lost.map(|(at, pin)| tell::without_record(&at, pin)).collect())
+async fn lost_records(repo: &Repository, snapshots: &[Arc<Snapshot>]) -> Vec<ScopeReport> {
+    let told = async || {
+        let lost = drift::without_record(repo, snapshots).await?;
+        if lost.is_empty() {
+            return Ok(Vec::new());
+        }
+        let there = branches::list(repo.store(), MANIFEST).await?;
+        let lost = lost.into_iter().filter(|(at, _)| there.contains_key(&at.branch));
+        Ok::<_, Error>(lost.map(|(at, pin)| tell::without_record(&at, pin)).collect())
+    };
+    told().await.unwrap_or_else(|error| vec![tell::failed("records of forks".into(), &error)])
 }
 
 /// The snapshots of all public branches that can be read and may be written; the others are told.
@@ -95,7 +100,6 @@ async fn carry_out(
     scope: String,
     decision: &Decision,
     found: &Found,
-    snapshots: &[Arc<Snapshot>],
 ) -> ScopeReport {
     if let Some(left) = (run.resting)(&scope) {
         return tell::resting(scope, left);
@@ -103,28 +107,27 @@ async fn carry_out(
     if decision.timing != Timing::Now || run.dry {
         return ScopeReport { scope, ..tell::planned(decision) };
     }
-    match acted(repo, run, decision, found, snapshots).await {
+    match acted(repo, run, decision, found).await {
         Ok(report) => ScopeReport { scope, ..report },
         Err(error) => ScopeReport { scope, ..tell::ended(decision, Outcome::Failed, Some(&error.chain())) },
     }
 }
 
-async fn acted(
-    repo: &Repository,
-    run: &Run,
-    decision: &Decision,
-    found: &Found,
-    snapshots: &[Arc<Snapshot>],
-) -> Result<ScopeReport> {
+async fn acted(repo: &Repository, run: &Run, decision: &Decision, found: &Found) -> Result<ScopeReport> {
     if let Turn::Of(other) = run.handles.turn().await? {
         return Ok(tell::of_another(decision, &other));
     }
+    let explains = |sidecar: &Sidecar| match decision.schema {
+        Some(_) => sidecar.kind == WriterKind::SchemaApply,
+        None => decision.tables.iter().any(|plan| lineages(sidecar).any(|at| at == plan.at)),
+    };
+    if is_explained_since(repo, found, explains).await? {
+        return Ok(tell::ended(decision, Outcome::Waits, Some("its writer has begun since")));
+    }
     // Publishing for one table moves the manifest under the next: each is carried out on the newest.
-    let fresh = repo.snapshot(&decision.branch).await?.map(Arc::new);
-    let known = snapshots.iter().find(|at| at.branch == decision.branch).cloned();
-    let at = fresh.or(known).map(|at| (at.branch.clone(), at));
+    let fresh = repo.snapshot(&decision.branch).await?.map(|at| (at.branch.clone(), Arc::new(at)));
     let (lock, branches) = (found.lock().cloned(), found.branches.clone());
-    let seen = Seen { snapshots: at.into_iter().collect(), lock, branches, ..Seen::default() };
+    let seen = Seen { snapshots: fresh.into_iter().collect(), lock, branches, ..Seen::default() };
     Ok(match act(repo, &seen, decision, run.handles.as_ref()).await? {
         Acted::Settled => tell::ended(decision, Outcome::Done, None),
         Acted::LookAgain(why) => tell::ended(decision, Outcome::Waits, Some(&why)),

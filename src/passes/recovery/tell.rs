@@ -125,7 +125,10 @@ pub(super) fn unjudged(unjudged: &Unjudged) -> ScopeReport {
             let aside = hint::command(&["sidecars", "quarantine", unjudged.key.file_name()]);
             format!("; it blocks every engine writer: look at it, then {aside}")
         }
-        false => String::new(),
+        false => {
+            let aside = hint::command(&["sidecars", "quarantine", unjudged.key.file_name()]);
+            format!("; look at it, then {aside} ends it: what it was about is left as it is")
+        }
     };
     held(unjudged.key.to_string(), format!("{}{advice}", unjudged.reason))
 }

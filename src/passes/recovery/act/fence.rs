@@ -7,7 +7,7 @@ use crate::model::fence::{FENCE_FORMAT, FenceRecord, FencedTable};
 use crate::passes::recovery::observation::{TableRef, TableSeen};
 use crate::passes::recovery::observe::{Intent, Seen};
 use crate::repo::Repository;
-use crate::store::{ControlObject, Written};
+use crate::store::ControlObject;
 
 /// Creates the record of an intent whose sidecar is still there.
 ///
@@ -29,10 +29,7 @@ pub(super) async fn arm(
         tables: intent.sidecar.pins.iter().map(|pin| fenced(seen, &pin.table, &pin.branch)).collect(),
     };
     let key = ControlObject::Fence(intent.sidecar.operation.clone()).key();
-    match repo.store().create(&key, json(&record)?).await? {
-        Written::Committed { .. } | Written::Conflict => Ok(()),
-        Written::Unknown { error } => Err(error),
-    }
+    repo.store().ensure(&key, json(&record)?).await
 }
 
 /// Closes a record. Closing twice is closing once.
@@ -40,10 +37,7 @@ pub(super) async fn close(repo: &Repository, operation: &OperationId, handles: &
     let key = ControlObject::FenceClosed(operation.clone()).key();
     let closed =
         serde_json::json!({ "format": FENCE_FORMAT, "nonce": handles.ulid(), "closed_at": handles.now() });
-    match repo.store().create(&key, json(&closed)?).await? {
-        Written::Committed { .. } | Written::Conflict => Ok(()),
-        Written::Unknown { error } => Err(error),
-    }
+    repo.store().ensure(&key, json(&closed)?).await
 }
 
 fn fenced(seen: &Seen, table: &crate::model::TableKey, branch: &crate::model::Branch) -> FencedTable {

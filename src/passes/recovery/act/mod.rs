@@ -23,7 +23,7 @@ use super::observation::{Origin, TableRef};
 use super::observe::{Intent, Seen};
 use crate::error::{Error, Kind, Result};
 use crate::model::audit::{RecoveryKind, Verdict};
-use crate::model::manifest::{CommitIntent, Marker};
+use crate::model::manifest::Marker;
 use crate::model::{Branch, OperationId, Permit, Timestamp, Version};
 use crate::passes::report::{ActionKind, ActionOutcome};
 use crate::repo::history::{Audit, CommitRecord, RECOVERY_ACTOR};
@@ -31,6 +31,7 @@ use crate::repo::tables::{Restored, Table};
 use crate::repo::{Dialect, Repository, Snapshot, branches, snapshot};
 use crate::store::ControlObject;
 use async_trait::async_trait;
+use publish::{Publication, Stopped};
 use std::collections::BTreeMap;
 
 /// What the edges give to an act: time, fresh ids, and leave to act.
@@ -68,13 +69,23 @@ pub enum Acted {
     LookAgain(String),
 }
 
-/// Carries a decision out.
+/// Carries a decision out. An error may leave it carried out in part. Wherever it is noticed that something moved, or that an
+/// answer was lost, it ends in [`Acted::LookAgain`].
 pub async fn act(
     repo: &Repository,
     seen: &Seen,
     decision: &Decision,
     handles: &dyn Handles,
 ) -> Result<Acted> {
+    match acted(repo, seen, decision, handles).await {
+        Err(error) if matches!(error.kind(), Kind::Moved | Kind::Unknown) => {
+            Ok(Acted::LookAgain(error.chain()))
+        }
+        ended => ended,
+    }
+}
+
+async fn acted(repo: &Repository, seen: &Seen, decision: &Decision, handles: &dyn Handles) -> Result<Acted> {
     let intents: Vec<&Intent> = decision
         .operations
         .iter()
@@ -110,81 +121,116 @@ impl Act<'_> {
     /// Staged files and lock that no sidecar explains: nothing to publish.
     async fn conclude_schema(&self) -> Result<Acted> {
         self.repo.require_writable(&self.decision.branch).await?;
-        Ok(self.conclude().await?.unwrap_or(Acted::Settled))
+        self.conclude().await?;
+        Ok(Acted::Settled)
     }
 
-    /// The steps after the publish of a schema change, if there are any; says so if the window closes meanwhile.
-    async fn conclude(&self) -> Result<Option<Acted>> {
-        let Some(work) = &self.decision.schema else { return Ok(None) };
+    /// The steps after the publish of a schema change, if there are any.
+    async fn conclude(&self) -> Result<()> {
+        let Some(work) = &self.decision.schema else { return Ok(()) };
         let ended = schema::conclude(self.repo, work, self.seen.lock.as_ref(), self.handles).await;
         self.count(ActionKind::Schema, &ended, |()| false);
-        match ended {
-            Ok(()) => Ok(None),
-            Err(moved) if moved.kind() == Kind::Moved => Ok(Some(Acted::LookAgain(moved.chain()))),
-            Err(error) => Err(error),
-        }
+        ended
     }
 
     async fn settle(&self) -> Result<Acted> {
-        let Some(base) = self.base().await? else {
-            return Ok(Acted::LookAgain("the branch went away".into()));
-        };
+        let base = self.base().await?.ok_or_else(|| Error::moved("the branch went away"))?;
         base.writable()?;
+        self.is_unlocked().await?;
         if let Some(moved) = self.decision.tables.iter().find(|plan| !shows_pin(&base, plan)) {
-            return Ok(Acted::LookAgain(format!("{} was published to", moved.at.table)));
+            return Err(Error::moved(format!("{} was published to", moved.at.table)));
         }
         // Before the first write of an undoing; before each restore it is asked again.
         if self.undoes() && self.handles.permit().await?.is_none() {
-            return Ok(Acted::LookAgain(WINDOW_CLOSED.into()));
+            return Err(Error::moved(WINDOW_CLOSED));
         }
-        if self.decision.needs_fence
-            && let Some(why) = self.fence().await?
-        {
-            return Ok(Acted::LookAgain(why));
+        if self.decision.needs_fence {
+            self.fence().await?;
         }
         if self.undoes() && self.is_seen_by_engines() {
             self.delete_files().await?;
         }
         let mut made = BTreeMap::new();
-        if let Some(why) = self.restore(&base, &mut made).await? {
-            return self.look_again(&base, &made, why).await;
-        }
-        let opened = self.seen.tables.clone().into_iter().chain(made.clone()).collect();
-        let published = publish::publish(self, &base, &opened).await;
-        self.count(ActionKind::Publish, &published, |ended| matches!(ended, publish::Ended::Moved(_)));
-        match published? {
-            publish::Ended::Published { commits, version, .. } if self.intents.is_empty() => {
-                self.conclude_drift(&commits, version).await
+        let published = match self.restore_and_publish(&base, &mut made).await {
+            Ok(published) => published,
+            Err(Stopped::Before(error)) => {
+                self.take_back_if_gone(&base.branch, &made).await;
+                return Err(error);
             }
-            publish::Ended::Published { markers, .. } => self.finish(&base.branch, &markers).await,
-            publish::Ended::Moved(why) => self.look_again(&base, &made, why).await,
+            // What may be shown must stay.
+            Err(Stopped::Perhaps(error)) => return Err(error),
+        };
+        match self.intents.is_empty() {
+            true => self.conclude_drift(&published).await,
+            false => self.finish(&base.branch, &published.markers).await,
         }
     }
 
-    /// Arms the records and looks at the sidecars again; says why to stop, if one is gone. Its record stays armed and is judged
-    /// at the next look: the writer may have finished, or another recoverer have put the record in the sidecar's place.
-    async fn fence(&self) -> Result<Option<String>> {
+    /// Adds to `made` what it has restored, however it ends.
+    async fn restore_and_publish(
+        &self,
+        base: &Snapshot,
+        made: &mut BTreeMap<TableRef, Table>,
+    ) -> Result<Publication, Stopped> {
+        self.restore(base, made).await.map_err(Stopped::Before)?;
+        let opened = self.seen.tables.clone().into_iter().chain(made.clone()).collect();
+        let published = publish::publish(self, base, &opened).await;
+        let outcome = match &published {
+            Ok(_) => ActionOutcome::Committed,
+            Err(Stopped::Before(error) | Stopped::Perhaps(error)) => ActionOutcome::of(error),
+        };
+        self.handles.acted(ActionKind::Publish, outcome);
+        published
+    }
+
+    /// While a schema change holds the graph's write lock, a publish on main that is not its own recovery's would break it if
+    /// it is alive; it may have begun since the look. *It begins just now*: its own lock is no strict one either.
+    async fn is_unlocked(&self) -> Result<()> {
+        let publishes_under_it = self.decision.schema.is_some() || self.seen.lock.is_some();
+        if publishes_under_it || !self.decision.branch.is_main() {
+            return Ok(());
+        }
+        match self.repo.store().head(&branches::schema_lock_record()).await? {
+            Some(_) => Err(Error::moved("a schema change has begun and holds the graph's write lock")),
+            None => Ok(()),
+        }
+    }
+
+    /// Arms the records and looks at the sidecars again: an error if one is gone, or not the one that was judged. The record
+    /// stays armed and is judged at the next look: the writer may have finished, or another recoverer have put the record in
+    /// the sidecar's place.
+    async fn fence(&self) -> Result<()> {
         for intent in &self.intents {
             let armed = fence::arm(self.repo, self.seen, intent, self.handles).await;
             self.count(ActionKind::Fence, &armed, |()| false);
             armed?;
         }
-        let gone = self.first_without_file().await?;
-        Ok(gone.map(|gone| format!("the sidecar of {gone} is gone")))
+        for intent in self.intents.iter().filter(|intent| intent.origin == Origin::Sidecar) {
+            let operation = &intent.sidecar.operation;
+            let now = self.repo.store().head(&ControlObject::Sidecar(operation.clone()).key()).await?;
+            let now = now.ok_or_else(|| Error::moved(format!("the sidecar of {operation} is gone")))?;
+            // A merge that was confirmed meanwhile.
+            if intent.file.as_ref().is_some_and(|judged| judged.etag != now.etag) {
+                return Err(Error::moved(format!("the sidecar of {operation} was written anew")));
+            }
+        }
+        Ok(())
     }
 
-    /// Stops before the publish. If the branch has gone meanwhile, what was restored on it is taken back: it would come back
-    /// as files without a record.
-    async fn look_again(
-        &self,
-        base: &Snapshot,
-        made: &BTreeMap<TableRef, Table>,
-        why: String,
-    ) -> Result<Acted> {
-        if !made.is_empty() && !self.is_unchanged(&base.branch).await? {
-            self.take_back(made).await?;
+    /// After a stop before the publish: if the branch has gone meanwhile, what was restored on it is taken back, for it would
+    /// come back as files without a record. Why it was stopped matters more than that this failed, too.
+    async fn take_back_if_gone(&self, branch: &Branch, made: &BTreeMap<TableRef, Table>) {
+        if made.is_empty() {
+            return;
         }
-        Ok(Acted::LookAgain(why))
+        let taken_back = match self.is_unchanged(branch).await {
+            Ok(true) => Ok(()),
+            Ok(false) => self.take_back(made).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = taken_back {
+            tracing::warn!(%branch, error = %error.chain(), "what was restored on a branch that may be gone is left there");
+        }
     }
 
     /// Whether a branch is still listed, and still the one that was judged: another may have its name by now.
@@ -241,20 +287,10 @@ impl Act<'_> {
         self.handles.acted(kind, outcome);
     }
 
-    async fn first_without_file(&self) -> Result<Option<OperationId>> {
-        for intent in self.intents.iter().filter(|intent| intent.origin == Origin::Sidecar) {
-            let key = ControlObject::Sidecar(intent.sidecar.operation.clone()).key();
-            if self.repo.store().head(&key).await?.is_none() {
-                return Ok(Some(intent.sidecar.operation.clone()));
-            }
-        }
-        Ok(None)
-    }
-
-    /// Restores every table of the plan, and adds what it has `made`; says what moved, if anything did. The manifest is
-    /// looked at before each: a writer that published in between is not to be hidden.
-    async fn restore(&self, base: &Snapshot, made: &mut BTreeMap<TableRef, Table>) -> Result<Option<String>> {
-        let moved = |why: String| Ok(Some(why));
+    /// Restores every table of the plan, and adds what it has `made`. The manifest is looked at before each: a writer that
+    /// published in between is not to be hidden.
+    async fn restore(&self, base: &Snapshot, made: &mut BTreeMap<TableRef, Table>) -> Result<()> {
+        let moved = |why: String| Err(Error::moved(why));
         for plan in &self.decision.tables {
             let TableWork::Restore { head } = plan.work else { continue };
             let Some(permit) = self.handles.permit().await? else {
@@ -277,7 +313,7 @@ impl Act<'_> {
                 Restored::Moved(why) => return moved(why.chain()),
             };
         }
-        Ok(None)
+        Ok(())
     }
 
     async fn close_fence(&self, operation: &OperationId) -> Result<()> {
@@ -296,12 +332,10 @@ impl Act<'_> {
                 None => self.marker(operation, branch).await?,
             };
             let Some((on, marker)) = found else {
-                return Ok(Acted::LookAgain(format!("the marker of {operation} is not there yet")));
+                return Err(Error::moved(format!("the marker of {operation} is not there yet")));
             };
             self.record(intent, &on, &marker).await?;
-            if let Some(stopped) = self.conclude().await? {
-                return Ok(stopped);
-            }
+            self.conclude().await?;
             self.delete_file(operation).await?;
             if intent.fenced || self.decision.needs_fence || intent.origin == Origin::ArmedFence {
                 self.close_fence(operation).await?;
@@ -312,13 +346,13 @@ impl Act<'_> {
 
     /// Drift has no operation to settle: on graph-v3 its commit row follows the publish, as the engine's own does. *Dies
     /// between*: a manifest version without a commit row, as after any engine crash at that point.
-    async fn conclude_drift(&self, commits: &[CommitIntent], version: Version) -> Result<Acted> {
+    async fn conclude_drift(&self, published: &Publication) -> Result<Acted> {
         if self.repo.recognised().dialect == Dialect::GraphV3 {
-            for commit in commits {
+            for commit in &published.commits {
                 let record = CommitRecord {
                     id: &commit.id,
                     branch: &self.decision.branch,
-                    manifest_version: version,
+                    manifest_version: published.version,
                     actor: commit.actor.as_deref().unwrap_or(RECOVERY_ACTOR),
                     merged_parent: None,
                     created_at: commit.created_at.as_micros(),

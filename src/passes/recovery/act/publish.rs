@@ -10,7 +10,7 @@ use crate::model::sidecar::Sidecar;
 use crate::model::table_path::graph_table_path;
 use crate::model::{OperationId, Version};
 use crate::passes::recovery::decide::{Decision, TablePlan, TableWork};
-use crate::passes::recovery::observation::{TableRef, TableSeen};
+use crate::passes::recovery::observation::{Origin, TableRef, TableSeen};
 use crate::passes::recovery::observe::{Intent, Seen};
 use crate::repo::history::RECOVERY_ACTOR;
 use crate::repo::tables::Table;
@@ -18,41 +18,71 @@ use crate::repo::{Made, Published, Repository, Snapshot};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// How the publish ended.
-pub(super) enum Ended {
-    /// It is there.
-    Published {
-        /// With these commits.
-        commits: Vec<CommitIntent>,
-        /// With these markers, as stored.
-        markers: BTreeMap<OperationId, Marker>,
-        /// As this version of the manifest.
-        version: Version,
-    },
-    /// Something moved; says what.
-    Moved(String),
+/// What a publish has made.
+pub(super) struct Publication {
+    /// Its commits.
+    pub commits: Vec<CommitIntent>,
+    /// Its markers, as stored.
+    pub markers: BTreeMap<OperationId, Marker>,
+    /// The version of the manifest that it is.
+    pub version: Version,
+}
+
+/// Why there is no publication.
+pub(super) enum Stopped {
+    /// Nothing of it is published.
+    Before(Error),
+    /// It may be published, or was and could not be taken back.
+    Perhaps(Error),
 }
 
 /// Publishes a decision whose restores are done; `tables` are the lineages that were opened, as they are now.
+///
+/// Stops with an error of kind [`Kind::Moved`] if something else was published, or a table is not as it was judged.
 pub(super) async fn publish(
     act: &Act<'_>,
     base: &Snapshot,
     tables: &BTreeMap<TableRef, Table>,
-) -> Result<Ended> {
+) -> Result<Publication, Stopped> {
+    let publish = prepared(act, base, tables).await.map_err(Stopped::Before)?;
+    let Act { repo, decision, operation, .. } = act;
+    let restored = decision.tables.iter().any(|plan| !matches!(plan.work, TableWork::Show { .. }));
+    let ended = if restored {
+        repo.publish_exactly(base, &publish, operation).await
+    } else {
+        repo.publish(base, &publish, operation).await
+    };
+    let made = match ended {
+        Ok(Published::Committed(made)) => made,
+        Ok(Published::Refused(refusal)) => return Err(Stopped::Before(Error::moved(refusal.to_string()))),
+        Ok(Published::Contended(error)) => return Err(Stopped::Before(Error::moved(error.chain()))),
+        Err(error) if error.kind() == Kind::Unknown => return Err(Stopped::Perhaps(error)),
+        Err(error) => return Err(Stopped::Before(error)),
+    };
+    if act.is_unchanged(&base.branch).await.map_err(Stopped::Perhaps)? {
+        return Ok(published(publish, &made));
+    }
+    // What we have made on it would come back as files without a record, or as a version of another branch. The newest
+    // first, so that what is left at any moment is shown by nobody.
+    repo.unmake(&made).await.map_err(Stopped::Perhaps)?;
+    Err(Stopped::Before(Error::moved(format!("branch {} was deleted meanwhile", base.branch))))
+}
+
+/// All that is to be published.
+async fn prepared(act: &Act<'_>, base: &Snapshot, tables: &BTreeMap<TableRef, Table>) -> Result<Publish> {
     let Act { repo, decision, handles, intents, operation, .. } = act;
     let mut publish = Publish::default();
     for plan in &decision.tables {
-        if let Some(moved) = changes(repo, plan, tables.get(&plan.at), &mut publish).await? {
-            return Ok(Ended::Moved(moved));
-        }
+        changes(repo, plan, tables.get(&plan.at), &mut publish).await?;
     }
     let forward = decision.verdict == Verdict::RollForward;
     for (nth, intent) in intents.iter().enumerate() {
-        if forward && let Some(moved) = schema_changes(repo, base, &intent.sidecar, &mut publish).await? {
-            return Ok(Ended::Moved(moved));
+        if forward {
+            schema_changes(repo, base, &intent.sidecar, &mut publish).await?;
         }
-        if decision.verdict == Verdict::NothingToDo {
-            expect_pins(base, &intent.sidecar, &mut publish);
+        let leaves_all = decision.tables.is_empty();
+        if decision.verdict == Verdict::NothingToDo || (decision.verdict == Verdict::RollBack && leaves_all) {
+            expect_unmoved(base, &intent.sidecar, &mut publish);
         }
         settle(act, intent, nth, &mut publish);
     }
@@ -64,37 +94,16 @@ pub(super) async fn publish(
             created_at: handles.now(),
         });
     }
-    let restored = decision.tables.iter().any(|plan| !matches!(plan.work, TableWork::Show { .. }));
-    let ended = if restored {
-        repo.publish_exactly(base, &publish, operation).await
-    } else {
-        repo.publish(base, &publish, operation).await
-    };
-    match ended {
-        Ok(Published::Committed(made)) if act.is_unchanged(&base.branch).await? => {
-            Ok(published(publish, &made))
-        }
-        // What we have made on it would come back as files without a record, or as a version of another branch. The
-        // newest first, so that what is left at any moment is shown by nobody.
-        Ok(Published::Committed(made)) => {
-            repo.unmake(&made).await?;
-            Ok(Ended::Moved(format!("branch {} was deleted meanwhile", base.branch)))
-        }
-        Ok(Published::Refused(refusal)) => Ok(Ended::Moved(refusal.to_string())),
-        Ok(Published::Contended(error)) => Ok(Ended::Moved(error.chain())),
-        // It may be there: the next look finds the marker, or does not.
-        Err(error) if error.kind() == Kind::Unknown => Ok(Ended::Moved(error.chain())),
-        Err(error) => Err(error),
-    }
+    Ok(publish)
 }
 
 /// Who is recorded as the author of a publish that settles drift.
 const DRIFT_ACTOR: &str = "outrigger:drift";
 
-fn published(publish: Publish, made: &Made) -> Ended {
+fn published(publish: Publish, made: &Made) -> Publication {
     let stored = |marker: Marker| Marker { manifest_version: made.version, ..marker };
     let markers = publish.markers.into_iter().map(|(operation, marker)| (operation, stored(marker)));
-    Ended::Published { commits: publish.commits, markers: markers.collect(), version: made.version }
+    Publication { commits: publish.commits, markers: markers.collect(), version: made.version }
 }
 
 /// The rows of one table: its new version, and after an undoing every version between, so that a writer that wakes up
@@ -104,18 +113,19 @@ async fn changes(
     plan: &TablePlan,
     opened: Option<&Table>,
     publish: &mut Publish,
-) -> Result<Option<String>> {
+) -> Result<()> {
     let at = &plan.at;
     let opened = match opened {
         Some(table) => Some(table.clone()),
         None => repo.table(&at.table, &at.branch).await?,
     };
     let Some(table) = opened else {
-        return Ok(Some(format!("{} went away", at.table)));
+        return Err(Error::moved(format!("{} went away", at.table)));
     };
     let shown = plan.shown();
     if table.head() < shown {
-        return Ok(Some(format!("{} is at version {}, not at {shown}", at.table, table.head())));
+        let head = table.head();
+        return Err(Error::moved(format!("{} is at version {head}, not at {shown}", at.table)));
     }
     if !matches!(plan.work, TableWork::Show { .. }) {
         for version in between(plan.pin, shown) {
@@ -130,7 +140,7 @@ async fn changes(
     let entry = repo.entry_at(&table, shown).await?;
     publish.changes.push(Change::Show { table: at.table.clone(), entry });
     publish.expected.insert(at.table.clone(), plan.pin);
-    Ok(None)
+    Ok(())
 }
 
 /// Tables that a schema change creates and drops; what is there already is skipped.
@@ -139,7 +149,7 @@ async fn schema_changes(
     base: &Snapshot,
     sidecar: &Sidecar,
     publish: &mut Publish,
-) -> Result<Option<String>> {
+) -> Result<()> {
     for new in &sidecar.registrations {
         if base.state.entry(&new.table).is_some() {
             continue;
@@ -147,7 +157,7 @@ async fn schema_changes(
         let location = graph_table_path(&new.table)
             .ok_or_else(|| Error::corrupt(format!("{} is not the key of a graph table", new.table)))?;
         let Some(table) = repo.table(&new.table, &new.branch).await? else {
-            return Ok(Some(format!("the dataset of {} went away", new.table)));
+            return Err(Error::moved(format!("the dataset of {} went away", new.table)));
         };
         let entry = repo.entry_at(&table, table.head()).await?;
         publish.expected.insert(new.table.clone(), base.state.actual(&new.table));
@@ -161,14 +171,14 @@ async fn schema_changes(
         publish.expected.insert(dropped.table.clone(), Version(dropped.version.0.saturating_sub(1)));
         publish.changes.push(Change::Drop { table: dropped.table.clone(), version: dropped.version });
     }
-    Ok(None)
+    Ok(())
 }
 
-/// Nothing was done and nothing is to be done, as long as the pins are as they were judged: a writer that has published
+/// Nothing was done and nothing is to be done, as long as its tables are shown as they were judged: a writer that has published
 /// meanwhile is not to be recorded as undone.
-fn expect_pins(base: &Snapshot, sidecar: &Sidecar, publish: &mut Publish) {
-    for pin in &sidecar.pins {
-        publish.expected.insert(pin.table.clone(), base.state.actual(&pin.table));
+fn expect_unmoved(base: &Snapshot, sidecar: &Sidecar, publish: &mut Publish) {
+    for (table, _) in sidecar.tables() {
+        publish.expected.insert(table.clone(), base.state.actual(table));
     }
 }
 
@@ -178,7 +188,14 @@ fn settle(act: &Act<'_>, intent: &Intent, nth: usize, publish: &mut Publish) {
     let sidecar = &intent.sidecar;
     let created_at = Timestamp(handles.now().0 + Duration::from_micros(nth as u64));
     // On graph-v3 the engine removes a merge's sidecar before it writes the merge commit: ours stands in for it.
-    let merged = matches!(decision.verdict, Verdict::RollForward | Verdict::AlreadyPublished);
+    let merged = match decision.verdict {
+        Verdict::RollForward => true,
+        // A record that was made before the merge confirmed does not prove that this is it; the writer has recorded its own.
+        Verdict::AlreadyPublished => {
+            intent.origin == Origin::Sidecar || sidecar.pins.iter().all(|pin| pin.confirmed.is_some())
+        }
+        _ => false,
+    };
     let merged_parent = sidecar.merge_source.clone().filter(|_| merged);
     let id = handles.ulid();
     publish.commits.push(CommitIntent {

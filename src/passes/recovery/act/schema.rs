@@ -28,7 +28,7 @@ pub(super) async fn conclude(
         discard(repo, *file, permit(handles).await?).await?;
     }
     for table in &work.remove_datasets {
-        repo.remove_unregistered_dataset(table, permit(handles).await?).await?;
+        repo.remove_unregistered_dataset(table, work.made_before, permit(handles).await?).await?;
     }
     if work.unlock {
         repo.remove_schema_lock(lock, permit(handles).await?).await?;

@@ -140,6 +140,7 @@ fn undo_schema(claims: &[&Claim]) -> Option<SchemaWork> {
     works.reduce(|mut all, one| {
         // Files and lock are the graph's, the same for all; the datasets are each one's own.
         all.remove_datasets.extend(one.remove_datasets);
+        all.made_before = all.made_before.into_iter().chain(one.made_before).min();
         all
     })
 }

@@ -30,6 +30,8 @@ pub struct Drift {
     pub ended: Vec<Sidecar>,
     /// How long the tail has stood still.
     pub quiet_for: Option<Duration>,
+    /// How long its oldest change of rows has been there, whatever came after it.
+    pub changed_for: Option<Duration>,
     /// The graph's write lock is held.
     pub locked: bool,
 }
@@ -43,11 +45,12 @@ pub fn decide_drift(drift: &Drift, policy: &Policy) -> Decision {
         reason = format!("{reason}; the policy asks before it is shown: {}", repair(&drift.at.table, "head"));
     }
     let timing = match verdict {
-        // A writer that is at work looks the same until it has published: whoever asks a person too early asks in vain.
+        // A writer that is at work looks the same until it has published: whoever asks a person too early asks in vain. One
+        // that goes on and on without publishing does not put the question off.
         Verdict::Hold if !drift.lineage.tail_is_whole() || drift.lineage.head < drift.lineage.pin => {
             super::Timing::Person
         }
-        Verdict::Hold => match drift_timing(drift.quiet_for, policy) {
+        Verdict::Hold => match drift_timing(drift.changed_for, policy) {
             super::Timing::Now => super::Timing::Person,
             waits => waits,
         },

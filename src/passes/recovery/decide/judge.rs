@@ -26,6 +26,9 @@ pub fn judge(component: &Component, claim: &Claim, elsewhere: &BTreeSet<TableRef
         let schema = schema::left_over(claim, marker.verdict);
         return Judgement { schema, ..Judgement::plain(Verdict::Finish, reason) };
     }
+    if let Some(why) = &claim.held {
+        return Judgement::plain(Verdict::Hold, why);
+    }
     let branch = &claim.sidecar.branch;
     match claim.branch {
         BranchSeen::Gone => {
@@ -62,9 +65,9 @@ pub(super) fn place<'a>(
             Some(TableSeen::Present(lineage)) if !elsewhere => Some(lineage),
             _ => None,
         };
-        let below = standing(&claim.sidecar, pin, seen, true);
+        let below = standing(claim, pin, seen, true);
         let shown_below = below == Standing::Shown;
-        let standing = if elsewhere { below } else { standing(&claim.sidecar, pin, seen, false) };
+        let standing = if elsewhere { below } else { standing(claim, pin, seen, false) };
         Placed { pin, lineage, standing, shown_below }
     };
     claim.sidecar.pins.iter().map(placed).collect()
@@ -72,6 +75,9 @@ pub(super) fn place<'a>(
 
 /// Row 2: something about a claim that is not understood, whoever else shares its tables.
 pub(super) fn obstacle(claim: &Claim, pins: &[Placed]) -> Option<String> {
+    if claim.held.is_some() {
+        return claim.held.clone();
+    }
     if let BranchSeen::Unusable(why) = &claim.branch {
         return Some(why.clone());
     }

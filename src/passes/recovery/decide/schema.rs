@@ -6,7 +6,8 @@ use super::standing::Standing;
 use super::timing::manual_timing;
 use super::{Decision, Judgement, Policy, Timing};
 use crate::model::audit::Verdict;
-use crate::model::{Branch, TableKey};
+use crate::model::{Branch, StoreTime, TableKey};
+use crate::passes::hint;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -20,6 +21,9 @@ pub struct SchemaWork {
     pub discard: Vec<ContractFile>,
     /// Datasets of the change to remove, if no branch has registered them.
     pub remove_datasets: Vec<TableKey>,
+    /// Of these datasets, only what was stored no later.
+    #[serde(skip)]
+    pub made_before: Option<StoreTime>,
     /// The graph's write lock goes with it, else the engine stays unable to write.
     pub unlock: bool,
 }
@@ -36,12 +40,7 @@ fn staged_in(order: [ContractFile; 3], seen: &SchemaSeen) -> Vec<ContractFile> {
 impl SchemaWork {
     /// What finishes a complete change.
     fn finishing(seen: &SchemaSeen) -> Self {
-        Self {
-            promote: staged_in(PROMOTION, seen),
-            discard: Vec::new(),
-            remove_datasets: Vec::new(),
-            unlock: seen.locked,
-        }
+        Self { promote: staged_in(PROMOTION, seen), unlock: seen.locked, ..Self::default() }
     }
 
     /// What undoes a change.
@@ -50,13 +49,14 @@ impl SchemaWork {
             promote: Vec::new(),
             discard: staged_in(DISCARDING, seen),
             remove_datasets: claim.sidecar.registrations.iter().map(|new| new.table.clone()).collect(),
+            made_before: seen.made_before,
             unlock: seen.locked,
         }
     }
 
     /// Whether any of it is an act without a store-side condition: files and the lock have none.
     pub(super) fn is_unguarded(&self) -> bool {
-        let Self { promote, discard, remove_datasets, unlock } = self;
+        let Self { promote, discard, remove_datasets, made_before: _, unlock } = self;
         !promote.is_empty() || !discard.is_empty() || !remove_datasets.is_empty() || *unlock
     }
 }
@@ -69,22 +69,49 @@ pub struct Leftover {
     /// How long the staged files have stood still.
     pub quiet_for: Option<Duration>,
     /// A record that is not judged and may be of this very change.
-    pub owner: Option<String>,
+    pub owner: Option<Owner>,
+}
+
+/// A record that may be of a schema change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Owner {
+    /// Its name.
+    pub record: String,
+    /// A person has put it aside.
+    pub is_put_aside: bool,
+}
+
+impl Owner {
+    /// What to do about it first. An old one may be of another change: only a person can tell.
+    fn advice(&self) -> String {
+        let name = self.record.rsplit('/').next().unwrap_or(&self.record);
+        let show = hint::command(&["sidecars", "show", name]);
+        match self.is_put_aside {
+            true => {
+                let back = hint::command(&["sidecars", "restore", name]);
+                format!(
+                    "{show} prints it; {back} lets it be judged; if it is of another change, move it out of __recovery/"
+                )
+            }
+            false => format!("{show} prints it; settle that one first"),
+        }
+    }
 }
 
 /// Decides a leftover; `None` if there is nothing. The state is staged last: if it is staged, the set was complete.
 pub fn decide_leftover(left: &Leftover, policy: &Policy) -> Option<Decision> {
     let seen = &left.seen;
     let hold = |reason: String| (Verdict::Hold, None, reason);
+    let of_owner = |owner: &Owner| {
+        format!("a schema is staged, and {} may be its record: {}", owner.record, owner.advice())
+    };
+    let owned = left.owner.as_ref().map(of_owner);
     let (verdict, schema, reason) = match (seen.staged.contains(&ContractFile::State), &seen.inconsistent) {
         _ if seen.staged.is_empty() && !seen.locked => return None,
         _ if seen.staged.is_empty() => {
             hold("a schema change holds the graph's write lock and left no record; while no writer is active, `outrigger repair lock --exclusive` removes it".into())
         }
-        _ if left.owner.is_some() => hold(format!(
-            "a schema is staged, and {} may be its record: settle that one first",
-            left.owner.as_deref().unwrap_or_default()
-        )),
+        _ if let Some(why) = owned => hold(why),
         (true, None) => {
             let reason = "a staged schema is complete and fits the tables";
             (Verdict::RollForward, Some(SchemaWork::finishing(seen)), reason.into())
@@ -113,7 +140,11 @@ pub fn decide_leftover(left: &Leftover, policy: &Policy) -> Option<Decision> {
 pub(super) fn left_over(claim: &Claim, published: Verdict) -> Option<SchemaWork> {
     let seen = claim.schema.as_ref()?;
     let forward = published == Verdict::RollForward;
-    Some(if forward { SchemaWork::finishing(seen) } else { SchemaWork::undoing(claim, seen) })
+    Some(if forward {
+        SchemaWork::finishing(seen)
+    } else {
+        SchemaWork { remove_datasets: seen.left_datasets.clone(), ..SchemaWork::undoing(claim, seen) }
+    })
 }
 
 pub(super) fn judge(claim: &Claim, pins: &[Placed], seen: &SchemaSeen) -> Judgement {

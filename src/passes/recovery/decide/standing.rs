@@ -1,6 +1,6 @@
 //! Where one pin of a claim stands: its versions and its tail, judged for this claim alone.
 
-use super::super::observation::{Lineage, TableSeen};
+use super::super::observation::{Claim, Lineage, Origin, TableSeen};
 use super::ownership::{is_inline, is_own_tail, own_data, shown_commits};
 use crate::model::Version;
 use crate::model::history::{Step, StepKind, describe};
@@ -35,18 +35,21 @@ pub enum Standing {
 
 /// Judges one pin against its lineage. `elsewhere`: the data in the tail is other claims', so only what the graph shows
 /// can be this one's.
-pub fn standing(sidecar: &Sidecar, pin: &Pin, seen: Option<&TableSeen>, elsewhere: bool) -> Standing {
+pub fn standing(claim: &Claim, pin: &Pin, seen: Option<&TableSeen>, elsewhere: bool) -> Standing {
     match seen {
         None => Standing::Unknown(format!("{} was not observed", pin.table)),
-        Some(TableSeen::Unreadable(why)) => Standing::Unknown(format!("{} cannot be read: {why}", pin.table)),
+        Some(TableSeen::Unreadable(why)) => Standing::Unknown(format!(
+            "{} cannot be read: {why}; once it can, this goes on by itself",
+            pin.table
+        )),
         Some(TableSeen::Missing { what, placed: true, .. }) => {
             Standing::Unknown(format!("the graph shows {} but {what}", pin.table))
         }
         Some(TableSeen::Missing { what, .. }) => Standing::Missing(what.clone()),
         Some(TableSeen::Present(lineage)) => match contradiction(pin, lineage) {
             Some(why) => Standing::Unknown(why),
-            None if elsewhere || lineage.tail().is_empty() => below(sidecar, pin, lineage),
-            None => moved(sidecar, pin, lineage),
+            None if elsewhere || lineage.tail().is_empty() => below(claim, pin, lineage),
+            None => moved(claim, pin, lineage),
         },
     }
 }
@@ -74,7 +77,8 @@ fn contradiction(pin: &Pin, lineage: &Lineage) -> Option<String> {
 }
 
 /// What the history between E and P tells: whether the graph shows the operation's commit.
-fn below(sidecar: &Sidecar, pin: &Pin, lineage: &Lineage) -> Standing {
+fn below(claim: &Claim, pin: &Pin, lineage: &Lineage) -> Standing {
+    let sidecar = &claim.sidecar;
     // Before its fork is published a branch's commits cannot be part of what the parent's lineage shows.
     if pin.expected == lineage.pin || !lineage.is_placed(&pin.branch) {
         return Standing::Unmoved;
@@ -93,7 +97,7 @@ fn below(sidecar: &Sidecar, pin: &Pin, lineage: &Lineage) -> Standing {
         Standing::Unmoved
     } else if kept == 0 {
         Standing::RestoredSince
-    } else if never_confirmed(sidecar, pin) {
+    } else if never_confirmed(claim, pin) {
         let odd = "was never confirmed, yet the graph shows what may be a part of it";
         Standing::Unknown(format!("the merge into {table} {odd}"))
     } else if kept == own.len() || sidecar.kind.is_maintenance() {
@@ -103,9 +107,11 @@ fn below(sidecar: &Sidecar, pin: &Pin, lineage: &Lineage) -> Standing {
     }
 }
 
-/// A merge of format 2 publishes only after it has confirmed.
-fn never_confirmed(sidecar: &Sidecar, pin: &Pin) -> bool {
-    sidecar.kind == WriterKind::BranchMerge && sidecar.format >= 2 && pin.confirmed.is_none()
+/// A merge of format 2 publishes only after it has confirmed. A record that was made of its sidecar before that does not know.
+fn never_confirmed(claim: &Claim, pin: &Pin) -> bool {
+    let Claim { sidecar, origin, .. } = claim;
+    let confirms = sidecar.kind == WriterKind::BranchMerge && sidecar.format >= 2;
+    confirms && pin.confirmed.is_none() && *origin == Origin::Sidecar
 }
 
 /// Whether the newest of these versions is built on `version`: every version on its predecessor, a restored one on the
@@ -126,16 +132,17 @@ fn is_ancestor(steps: &[Step], version: Version) -> bool {
     false
 }
 
-fn moved(sidecar: &Sidecar, pin: &Pin, lineage: &Lineage) -> Standing {
+fn moved(claim: &Claim, pin: &Pin, lineage: &Lineage) -> Standing {
+    let sidecar = &claim.sidecar;
     let tail = lineage.tail();
     if let Some((to, rest)) = after_restore(tail) {
-        return restored(sidecar, pin, lineage, to, rest);
+        return restored(claim, pin, lineage, to, rest);
     }
     if is_own_tail(sidecar, pin, tail) {
         return readiness(sidecar, pin, lineage);
     }
     if tail.iter().all(|step| step.kind.is_neutral()) {
-        return match below(sidecar, pin, lineage) {
+        return match below(claim, pin, lineage) {
             Standing::Unmoved => Standing::Neutral,
             told => told,
         };
@@ -152,7 +159,8 @@ pub(super) fn after_restore(tail: &[Step]) -> Option<(Version, &[Step])> {
 }
 
 /// A restore is never a writer's content: only what follows the newest one counts.
-fn restored(sidecar: &Sidecar, pin: &Pin, lineage: &Lineage, to: Version, rest: &[Step]) -> Standing {
+fn restored(claim: &Claim, pin: &Pin, lineage: &Lineage, to: Version, rest: &[Step]) -> Standing {
+    let sidecar = &claim.sidecar;
     if !rest.iter().all(|step| step.kind.is_neutral()) {
         let found = format!("{} has commits after a restore: {}", pin.table, describe(rest));
         return if is_own_tail(sidecar, pin, rest) { Standing::Own(found) } else { Standing::Foreign(found) };
@@ -160,7 +168,7 @@ fn restored(sidecar: &Sidecar, pin: &Pin, lineage: &Lineage, to: Version, rest: 
     let tail = lineage.tail();
     if own_data(sidecar, pin, tail).is_empty() {
         // Somebody else's commit was undone; this operation's may be shown long since.
-        let told = below(sidecar, pin, lineage);
+        let told = below(claim, pin, lineage);
         if told != Standing::Unmoved {
             return told;
         }

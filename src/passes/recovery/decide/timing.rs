@@ -81,7 +81,8 @@ pub fn timed(component: &Component, claims: &[usize], judgement: Judgement, poli
     let orphan = judgement.verdict == Verdict::DiscardOrphan;
     let branch =
         members().next().filter(|_| !orphan).map(|claim| claim.sidecar.branch.clone()).unwrap_or_default();
-    let waits_for_lock = component.locked && branch.is_main() && !schema_change;
+    let publishes = judgement.verdict != Verdict::Finish;
+    let waits_for_lock = component.locked && branch.is_main() && !schema_change && publishes;
     let timing = match when(&judgement, quiet, schema_change, policy) {
         Timing::Person => Timing::Person,
         _ if waits_for_lock => Timing::Lock,

@@ -2,6 +2,7 @@
 
 use super::super::decide::drift::Drift;
 use super::super::observation::{TableRef, TableSeen};
+use super::evidence::TailWait;
 use super::find::lineages;
 use super::{CONCURRENCY, Found, Intent, Quiet, fence_record, table};
 use crate::error::{Error, Result};
@@ -16,12 +17,14 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// A drifted table, or why it cannot be told.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub enum Drifted {
     /// It could be read.
     Seen(Drift),
     /// It could not; says why.
     Unreadable(TableRef, String),
+    /// The store did not answer for it.
+    Failed(TableRef, Error),
 }
 
 /// Looks at every lineage that a public branch shows and that none of the `pending` intents names.
@@ -42,20 +45,22 @@ pub async fn find_drift(
             }
         }
     }
-    let probes = futures::stream::iter(lineages).map(|(at, pin, snapshot)| {
-        async move { Ok::<_, Error>(probe(repo, &at, pin).await?.map(|probed| (at, pin, snapshot, probed))) }.boxed()
-    });
-    let probed: Vec<_> = probes.buffered(CONCURRENCY).try_collect().await?;
-    let probed: Vec<_> = probed.into_iter().flatten().collect();
-    quiet.memory.retain_tails(|at| probed.iter().any(|(drifted, ..)| drifted == at));
+    let probes = futures::stream::iter(lineages)
+        .map(|(at, pin, snapshot)| async move { (probe(repo, &at, pin).await, at, pin, snapshot) }.boxed());
+    let probed: Vec<_> = probes.buffered(CONCURRENCY).collect().await;
+    let probed: Vec<_> = probed.into_iter().filter(|(probed, ..)| !matches!(probed, Ok(None))).collect();
+    quiet.memory.retain_tails(|at| probed.iter().any(|(_, drifted, ..)| drifted == at));
     let ended = if probed.is_empty() { Vec::new() } else { ended_writers(repo, found).await? };
     let look = Look { repo, quiet, ended, locked: found.is_locked() };
     let mut drifted = Vec::new();
-    for (at, pin, snapshot, probed) in probed {
-        match probed {
-            Probed::Moved => drifted.push(look.observe(&snapshot, at).await?),
-            Probed::Gone => drifted.extend(look.observe_gone(at, pin).await?),
-        }
+    for (probed, at, pin, snapshot) in probed {
+        let seen = match probed {
+            Ok(None) => continue,
+            Ok(Some(Probed::Moved)) => look.observe(&snapshot, at.clone()).await.map(Some),
+            Ok(Some(Probed::Gone)) => look.observe_gone(at.clone(), pin).await,
+            Err(error) => Err(error),
+        };
+        drifted.extend(seen.unwrap_or_else(|error| Some(Drifted::Failed(at, error))));
     }
     Ok(drifted)
 }
@@ -134,6 +139,7 @@ impl Look<'_> {
                 );
                 Some(Drifted::Unreadable(at, why))
             }
+            failed @ Drifted::Failed(..) => Some(failed),
             // It was there all the time, under a name of Lance's older scheme.
             Drifted::Seen(drift) if drift.lineage.head == pin => None,
             seen => Some(seen),
@@ -146,10 +152,11 @@ impl Look<'_> {
                 Ok(Drifted::Unreadable(at, why))
             }
             TableSeen::Present(lineage) => {
-                let quiet_for = self.quiet.of_tail(self.repo, &at, &lineage).await?;
+                let TailWait { quiet_for, changed_for } =
+                    self.quiet.of_tail(self.repo, &at, &lineage).await?;
                 let of_this = |sidecar: &&Sidecar| sidecar.pins.iter().any(|pin| pin.table == at.table);
                 let ended = self.ended.iter().filter(of_this).cloned().collect();
-                Ok(Drifted::Seen(Drift { at, lineage, ended, quiet_for, locked: self.locked }))
+                Ok(Drifted::Seen(Drift { at, lineage, ended, quiet_for, changed_for, locked: self.locked }))
             }
         }
     }

@@ -7,11 +7,13 @@
 use super::super::observation::{Component, Lineage, TableRef, TableSeen};
 use super::Intent;
 use crate::error::Result;
+use crate::model::history::Step;
 use crate::model::{OperationId, StoreTime, TableKey, Version};
 use crate::repo::Repository;
 use crate::repo::tables::dataset_path;
 use crate::store::{ETag, Key};
 use std::collections::BTreeMap;
+use std::slice;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -33,7 +35,7 @@ struct Watched {
     looked_at_indexes: bool,
 }
 
-/// A drifted table's tail at the first sight of it.
+/// Transactions of a drifted table at the first sight of them.
 #[derive(Debug, Clone)]
 struct WatchedTail {
     transactions: Vec<String>,
@@ -41,11 +43,27 @@ struct WatchedTail {
     seen_at: Duration,
 }
 
+/// How long a drifted table has been as it is; `None` if the store gave no time to start from.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct TailWait {
+    /// Since when nothing was added to it.
+    pub quiet_for: Option<Duration>,
+    /// Since when its oldest change of rows is there, or its oldest version if none changes rows.
+    pub changed_for: Option<Duration>,
+}
+
+/// What is watched of a drifted table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Part {
+    All,
+    OldestChange,
+}
+
 /// Memory of one repository's waits.
 #[derive(Debug, Default)]
 pub struct Grace {
     watched: Mutex<BTreeMap<OperationId, Watched>>,
-    tails: Mutex<BTreeMap<TableRef, WatchedTail>>,
+    tails: Mutex<BTreeMap<(TableRef, Part), WatchedTail>>,
     protected: Mutex<BTreeMap<OperationId, Protected>>,
 }
 
@@ -91,25 +109,47 @@ impl Quiet<'_> {
         Ok(quiet)
     }
 
-    /// How long a drifted table's tail has stood still.
+    /// How long a drifted table's tail has stood still, and how long it has been there.
     pub(super) async fn of_tail(
         &self,
         repo: &Repository,
         at: &TableRef,
         lineage: &Lineage,
+    ) -> Result<TailWait> {
+        let tail = lineage.tail();
+        let oldest = tail.iter().find(|step| !step.kind.is_neutral()).or(tail.first());
+        Ok(TailWait {
+            quiet_for: self.of_steps(repo, at, Part::All, tail).await?,
+            changed_for: self
+                .of_steps(repo, at, Part::OldestChange, oldest.map_or(&[], slice::from_ref))
+                .await?,
+        })
+    }
+
+    /// How long the newest of these steps has been there.
+    async fn of_steps(
+        &self,
+        repo: &Repository,
+        at: &TableRef,
+        part: Part,
+        steps: &[Step],
     ) -> Result<Option<Duration>> {
-        let transactions: Vec<String> = lineage.tail().iter().map(|step| step.transaction.clone()).collect();
-        let known = self.memory.tails().get(at).cloned();
+        let transactions: Vec<String> = steps.iter().map(|step| step.transaction.clone()).collect();
+        let watched_as = (at.clone(), part);
+        let known = self.memory.tails().get(&watched_as).cloned();
         let watched = match known {
             Some(known) if known.transactions == transactions => known,
             _ => {
-                let stored =
-                    if self.grace.is_zero() { None } else { head_stored_at(repo, at, lineage.head).await? };
+                let newest = steps.last().filter(|_| !self.grace.is_zero());
+                let stored = match newest {
+                    Some(newest) => stored_at(repo, at, newest.version).await?,
+                    None => None,
+                };
                 let age_then = repo.store().now().zip(stored).map(|(now, stored)| now.since(stored));
                 WatchedTail { transactions, age_then, seen_at: self.uptime }
             }
         };
-        self.memory.tails().insert(at.clone(), watched.clone());
+        self.memory.tails().insert(watched_as, watched.clone());
         Ok(self.since(watched.age_then, watched.seen_at))
     }
 
@@ -137,7 +177,7 @@ impl Quiet<'_> {
                 let Some(TableSeen::Present(lineage)) = component.lineage_of(pin) else { continue };
                 if !lineage.tail().is_empty() {
                     let at = TableRef { table: pin.table.clone(), branch: pin.branch.clone() };
-                    youngest = youngest.max(head_stored_at(repo, &at, lineage.head).await?.unwrap_or(now));
+                    youngest = youngest.max(stored_at(repo, &at, lineage.head).await?.unwrap_or(now));
                 }
             }
         }
@@ -150,13 +190,13 @@ impl Grace {
         self.watched.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn tails(&self) -> std::sync::MutexGuard<'_, BTreeMap<TableRef, WatchedTail>> {
+    fn tails(&self) -> std::sync::MutexGuard<'_, BTreeMap<(TableRef, Part), WatchedTail>> {
         self.tails.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Forgets the waits of tables that are not ahead of their pins any more.
     pub(super) fn retain_tails(&self, is_ahead: impl Fn(&TableRef) -> bool) {
-        self.tails().retain(|at, _| is_ahead(at));
+        self.tails().retain(|(at, _), _| is_ahead(at));
     }
 
     /// Whether exactly these versions were tagged for an operation by this process.
@@ -195,9 +235,9 @@ impl Evidence {
     }
 }
 
-async fn head_stored_at(repo: &Repository, at: &TableRef, head: Version) -> Result<Option<StoreTime>> {
+async fn stored_at(repo: &Repository, at: &TableRef, version: Version) -> Result<Option<StoreTime>> {
     let dataset = crate::model::table_path::branch_path(&dataset_path(&at.table)?, &at.branch);
-    let file = format!("{dataset}/_versions/{:020}.manifest", u64::MAX - head.0);
+    let file = format!("{dataset}/_versions/{:020}.manifest", u64::MAX - version.0);
     let Ok(key) = Key::parse(&file) else { return Ok(None) };
     Ok(repo.store().head(&key).await?.map(|meta| meta.last_modified))
 }

@@ -46,16 +46,14 @@ pub struct Found {
     pub intents: Vec<Intent>,
     /// Sidecars that are held without being judged.
     pub unjudged: Vec<Unjudged>,
-    /// Names of all control objects.
-    names: BTreeSet<Key>,
+    /// All control objects, each with its state: what [`company`] looks for changes of.
+    records: Records,
     /// Branches of the manifest.
     pub branches: BTreeMap<Branch, BranchRef>,
     /// Fence records whose closing was seen, and when the store took that.
     pub closed_fences: BTreeMap<OperationId, StoreTime>,
-    /// Contract files that have a staged form.
-    pub staged: Vec<ContractFile>,
-    /// When the youngest of them was stored.
-    pub staged_at: Option<StoreTime>,
+    /// Contract files that have a staged form, and when that was stored.
+    pub staged: BTreeMap<ContractFile, StoreTime>,
     /// Operations whose sidecars a person took aside: their tables are that person's business.
     pub quarantined: BTreeSet<OperationId>,
     /// Records that a person has put aside, whatever they are called.
@@ -63,6 +61,9 @@ pub struct Found {
     /// Operations for which pinned versions were tagged.
     pub tagged: BTreeSet<OperationId>,
 }
+
+/// Names and states of control objects.
+type Records = BTreeMap<Key, Option<ETag>>;
 
 /// A readable intent and where it was found.
 #[derive(Debug, Clone)]
@@ -77,31 +78,28 @@ pub struct Intent {
     pub stored_at: StoreTime,
     /// Whether an armed fence record of it exists.
     pub fenced: bool,
+    /// Why nothing is done about it, if a person is at work on it.
+    pub held: Option<String>,
 }
 
 impl Found {
     async fn look_for_staged(&mut self, repo: &Repository) -> Result<()> {
-        (self.staged, self.staged_at) = schema::staged_in(&repo.store().list_dir(None).await?);
+        self.staged = schema::staged_in(&repo.store().list_dir(None).await?);
         Ok(())
     }
 
     /// Records that a person has begun to put aside or back: as long as both names and the note are there, an undoing would
-    /// leave no armed record.
+    /// leave no armed record. They stay claims on their tables, for others are judged beside them.
     fn hold_half_moved(&mut self) {
-        let half_moved = |intent: &Intent| {
+        for intent in &mut self.intents {
             let operation = &intent.sidecar.operation;
-            self.quarantined.contains(operation) && self.closed_fences.contains_key(operation)
-        };
-        let (half, whole) = std::mem::take(&mut self.intents).into_iter().partition(half_moved);
-        self.intents = whole;
-        let half: Vec<Intent> = half;
-        self.unjudged.extend(half.into_iter().filter_map(|intent| intent.file).map(|file| {
-            let again = |verb| hint::command(&["sidecars", verb, file.key.file_name()]);
-            let (back, aside) = (again("restore"), again("quarantine"));
-            let reason =
-                format!("it lies in quarantine, too: moving it was interrupted; {back} or {aside} ends that");
-            Unjudged { key: file.key, reason, blocks_writers: true }
-        }));
+            if self.quarantined.contains(operation) && self.closed_fences.contains_key(operation) {
+                let again = |verb| hint::command(&["sidecars", verb, operation.as_str()]);
+                let (back, aside) = (again("restore"), again("quarantine"));
+                let why = "it lies in quarantine, too: moving it was interrupted";
+                intent.held = Some(format!("{why}; {back} or {aside} ends that"));
+            }
+        }
     }
 
     /// The graph's write lock, if it is there.
@@ -142,8 +140,7 @@ async fn find_claims(repo: &Repository) -> Result<Found> {
     // Branches second: one that was made meanwhile, with its first sidecar, must not look like one that is gone.
     let listed = store.list(&recovery_dir()).await?;
     let branches = branches::list(store, MANIFEST).await?;
-    let names = listed.iter().map(|meta| meta.key.clone()).collect();
-    let mut found = Found { branches, names, ..Default::default() };
+    let mut found = Found { branches, records: records(&listed), ..Default::default() };
     let mut sidecars = Vec::new();
     let mut fences = Vec::new();
     for meta in listed {
@@ -190,9 +187,11 @@ async fn read_sidecars(repo: &Repository, found: &mut Found, listed: Vec<(Operat
             // Its writer finished between the list and the read.
             Ok(None) => continue,
             Ok(Some(object)) => {
-                Sidecar::parse(operation.as_str(), &object.bytes).map(|sidecar| (sidecar, object))
+                let parsed = Sidecar::parse(operation.as_str(), &object.bytes);
+                parsed.map(|sidecar| (sidecar, object)).map_err(|why| why.to_string())
             }
-            Err(error) if error.kind() == Kind::Corrupt => Err(Unreadable::TooLarge(meta.size)),
+            Err(error) if error.kind() == Kind::Corrupt => Err(Unreadable::TooLarge(meta.size).to_string()),
+            Err(error) if error.is_local() => Err(error.chain()),
             Err(error) => return Err(error),
         };
         match parsed {
@@ -210,14 +209,11 @@ async fn read_sidecars(repo: &Repository, found: &mut Found, listed: Vec<(Operat
                     stored_at: file.stored_at,
                     file: Some(file),
                     fenced: false,
+                    held: None,
                 });
             }
             Err(why) => {
-                found.unjudged.push(Unjudged {
-                    key: meta.key,
-                    reason: why.to_string(),
-                    blocks_writers: true,
-                });
+                found.unjudged.push(Unjudged { key: meta.key, reason: why, blocks_writers: true });
             }
         }
     }
@@ -235,7 +231,7 @@ pub(in crate::passes::recovery) async fn fence_record(
         Ok(Some(object)) => {
             Ok(Some(serde_json::from_slice(&object.bytes).map_err(|error| error.to_string())))
         }
-        Err(error) if error.kind() == Kind::Corrupt => Ok(Some(Err(error.chain()))),
+        Err(error) if error.is_local() => Ok(Some(Err(error.chain()))),
         Err(error) => Err(error),
     }
 }
@@ -262,6 +258,7 @@ async fn read_fences(repo: &Repository, found: &mut Found, listed: Vec<(Operatio
                     stored_at: meta.last_modified,
                     file: None,
                     fenced: true,
+                    held: None,
                 });
             }
             Err(why) => found.unjudged.push(Unjudged {
@@ -274,20 +271,72 @@ async fn read_fences(repo: &Repository, found: &mut Found, listed: Vec<(Operatio
     Ok(())
 }
 
-/// Whether a writer has begun since, on a lineage that one of these intents names: what was read of their tables after the
-/// listing may be its work. One list, unless somebody has begun.
-pub async fn has_company(repo: &Repository, found: &Found, intents: &[Intent]) -> Result<bool> {
-    let claims = |meta: &Meta| {
-        matches!(ControlObject::parse(&meta.key), ControlObject::Sidecar(_) | ControlObject::OddSidecar(_))
-    };
-    let listed = repo.store().list(&recovery_dir()).await?;
-    if !listed.iter().any(|meta| claims(meta) && !found.names.contains(&meta.key)) {
-        return Ok(false);
+fn records(listed: &[Meta]) -> Records {
+    listed.iter().map(|meta| (meta.key.clone(), meta.etag.clone())).collect()
+}
+
+impl Found {
+    /// Whether a record that is there now may tell of something that was not known at this look: an operation that began or
+    /// changed, or, of one of `ours`, that somebody else is undoing it or putting it aside.
+    fn is_news(&self, key: &Key, state: &Option<ETag>, ours: &BTreeSet<&OperationId>) -> bool {
+        if self.records.get(key) == Some(state) {
+            return false;
+        }
+        match ControlObject::parse(key) {
+            ControlObject::Sidecar(_) | ControlObject::OddSidecar(_) => true,
+            // In the place of a sidecar that was not there yet.
+            ControlObject::Fence(operation) => {
+                let is_known = self.intents.iter().any(|intent| intent.sidecar.operation == operation);
+                !is_known || ours.contains(&operation)
+            }
+            ControlObject::FenceClosed(operation) => ours.contains(&operation),
+            ControlObject::Quarantined(stem) => {
+                ours.iter().any(|operation| operation.as_str() == stem.as_str())
+            }
+            _ => false,
+        }
     }
-    let now = find(repo).await?;
-    let ours = |intent: &Intent| intents.iter().any(|own| own.sidecar.operation == intent.sidecar.operation);
-    let joined = group(&now.intents).into_iter().filter(|group| group.iter().any(ours));
-    Ok(joined.flatten().any(|intent| !ours(&intent)))
+}
+
+/// What is found now, if that is news. One list, unless it is.
+async fn found_since(
+    repo: &Repository,
+    found: &Found,
+    ours: &BTreeSet<&OperationId>,
+) -> Result<Option<Found>> {
+    let now = records(&repo.store().list(&recovery_dir()).await?);
+    let gone = ours.iter().any(|operation| {
+        let key = ControlObject::Sidecar((*operation).clone()).key();
+        found.records.contains_key(&key) && !now.contains_key(&key)
+    });
+    let has_news = gone || now.iter().any(|(key, state)| found.is_news(key, state, ours));
+    if has_news { find(repo).await.map(Some) } else { Ok(None) }
+}
+
+/// What is found now, if it changes the judgement of these intents: a record that shares a lineage with them has come since, or
+/// one of theirs has changed or gone. What was read of tables after the listing may be the work of it.
+pub async fn company(repo: &Repository, found: &Found, intents: &[Intent]) -> Result<Option<Found>> {
+    let ours = intents.iter().map(|intent| &intent.sidecar.operation).collect();
+    let Some(now) = found_since(repo, found, &ours).await? else { return Ok(None) };
+    let state = |intent: &Intent| {
+        let etag = intent.file.as_ref().and_then(|file| file.etag.clone());
+        (intent.sidecar.operation.clone(), etag, intent.fenced, intent.held.clone())
+    };
+    let joined = group(&now.intents).into_iter();
+    let joined = joined.filter(|group| group.iter().any(|intent| ours.contains(&intent.sidecar.operation)));
+    let joined: BTreeSet<_> = joined.flatten().map(|intent| state(&intent)).collect();
+    let is_same = joined == intents.iter().map(state).collect();
+    Ok((!is_same).then_some(now))
+}
+
+/// Whether a record has come since that explains what none did.
+pub async fn is_explained_since(
+    repo: &Repository,
+    found: &Found,
+    explains: impl Fn(&Sidecar) -> bool,
+) -> Result<bool> {
+    let now = found_since(repo, found, &BTreeSet::new()).await?;
+    Ok(now.is_some_and(|now| now.intents.iter().any(|intent| explains(&intent.sidecar))))
 }
 
 /// Groups intents that share a lineage, directly or through others; each group is observed and settled apart.
@@ -315,6 +364,6 @@ pub fn group(intents: &[Intent]) -> Vec<Vec<Intent>> {
 }
 
 /// Every lineage that an operation touches.
-pub(super) fn lineages(sidecar: &Sidecar) -> impl Iterator<Item = TableRef> {
+pub(in crate::passes::recovery) fn lineages(sidecar: &Sidecar) -> impl Iterator<Item = TableRef> {
     sidecar.tables().map(|(table, branch)| TableRef { table: table.clone(), branch: branch.clone() })
 }

@@ -5,7 +5,7 @@
 
 use super::super::observation::{MergeSeen, PointerSwitch};
 use super::Found;
-use crate::error::{Kind, Result};
+use crate::error::Result;
 use crate::model::lineage::merge_base;
 use crate::model::manifest::{Entry, GraphCommit, head_of};
 use crate::model::sidecar::{Sidecar, WriterKind};
@@ -28,7 +28,7 @@ pub(super) async fn observe(
     };
     let commits = match all_commits(repo, found, target).await {
         // A part of the history is missing: the merge base that the rest tells may be another.
-        Err(error) if matches!(error.kind(), Kind::Corrupt | Kind::Refused) => {
+        Err(error) if error.is_local() => {
             return Ok(Some(MergeSeen::Unknown(error.chain())));
         }
         commits => commits?,

@@ -10,15 +10,16 @@ mod schema;
 mod table;
 
 pub use evidence::{Grace, Quiet};
-pub(super) use find::fence_record;
-pub use find::{ClaimFile, Found, Intent, Unjudged, find, find_all, group, has_company};
+pub use find::{ClaimFile, Found, Intent, Unjudged, company, find, find_all, group, is_explained_since};
+pub(super) use find::{fence_record, lineages};
 pub(super) use schema::layout_file;
 pub use schema::leftover;
 
 use super::observation::{BranchSeen, Claim, Component, TableRef};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::model::{Branch, Version};
-use crate::repo::branches::BranchRef;
+use crate::repo::branches::{self, BranchRef};
+use crate::repo::snapshot::MANIFEST;
 use crate::repo::tables::Table;
 use crate::repo::{Dialect, Repository, Snapshot};
 use futures::{FutureExt, StreamExt, TryStreamExt};
@@ -61,7 +62,7 @@ pub async fn component(
                 snapshots.insert(branch, Arc::new(snapshot));
             }
             Ok(None) => {}
-            Err(error) if matches!(error.kind(), Kind::Corrupt | Kind::Refused) => {
+            Err(error) if error.is_local() => {
                 unusable.insert(branch, error.chain());
             }
             Err(error) => return Err(error),
@@ -85,6 +86,9 @@ async fn usable_snapshot(repo: &Repository, found: &Found, branch: &Branch) -> R
         return Ok(None);
     }
     let Some(snapshot) = repo.snapshot(branch).await? else {
+        if !branch.is_main() && !branches::list(repo.store(), MANIFEST).await?.contains_key(branch) {
+            return Err(Error::moved(format!("branch {branch} was deleted during the look")));
+        }
         return Err(Error::corrupt(format!("branch {branch} is listed but has no versions")));
     };
     snapshot.writable()?;
@@ -135,10 +139,10 @@ async fn claim(
     let sidecar = &intent.sidecar;
     let snapshot = seen.snapshots.get(&sidecar.branch);
     let branch = match (found.branches.get(&sidecar.branch), unusable.get(&sidecar.branch)) {
-        (_, Some(why)) => BranchSeen::Unusable(why.clone()),
         (None, _) if !sidecar.branch.is_main() => BranchSeen::Gone,
         // Also younger than a fence record: whoever armed that has seen the branch that it is about.
         (Some(listed), _) if listed.stored_at > intent.stored_at => BranchSeen::Younger,
+        (_, Some(why)) => BranchSeen::Unusable(why.clone()),
         _ if snapshot.is_none() => {
             BranchSeen::Unusable(format!("branch {} could not be read", sidecar.branch))
         }
@@ -156,6 +160,7 @@ async fn claim(
     let mut claim = Claim {
         sidecar: sidecar.clone(),
         origin: intent.origin,
+        held: intent.held.clone(),
         branch,
         marker,
         quiet_for: None,
@@ -163,7 +168,7 @@ async fn claim(
         schema: None,
     };
     if claim.branch == BranchSeen::Live {
-        claim.schema = schema::observe(repo, found, snapshot.map(|at| &**at), sidecar).await?;
+        claim.schema = schema::observe(repo, found, snapshot.map(|at| &**at), intent).await?;
     }
     if settled {
         return Ok(claim);

@@ -1,18 +1,17 @@
 //! The contract files around a schema change: which are staged, and whether staged and final together are one schema that
 //! fits the tables.
 
-use super::super::observation::{ContractFile, SchemaSeen};
-use super::Found;
-use super::table::is_about_the_table;
+use super::super::observation::{ContractFile, Origin, SchemaSeen};
+use super::{Found, Intent};
 use crate::error::{Kind, Result};
 use crate::model::contract::{Compiled, StateFile};
 use crate::model::sidecar::{MAX_SIDECAR_BYTES, Sidecar, WriterKind};
 use crate::model::{Branch, StoreTime, TableKey};
-use crate::passes::recovery::decide::schema::Leftover;
+use crate::passes::recovery::decide::schema::{Leftover, Owner};
 use crate::repo::{Repository, Snapshot};
 use crate::store::layout::SchemaFile;
 use crate::store::{ControlObject, Listing};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Whether contract files matter for this claim.
 pub(super) fn concerns(sidecar: &Sidecar) -> bool {
@@ -31,17 +30,18 @@ pub(in crate::passes::recovery) fn layout_file(file: ContractFile) -> SchemaFile
 /// Largest contract file that is read, in bytes.
 const MAX_CONTRACT_BYTES: u64 = 64 * 1024 * 1024;
 
+/// Files that have a staged form, and when that was stored.
+pub(super) type Staged = BTreeMap<ContractFile, StoreTime>;
+
 const ALL: [ContractFile; 3] = [ContractFile::Source, ContractFile::Compiled, ContractFile::State];
 
-/// The files that have a staged form, and when the youngest was stored.
-pub(super) fn staged_in(root: &Listing) -> (Vec<ContractFile>, Option<StoreTime>) {
+/// The files that have a staged form, and when that was stored.
+pub(super) fn staged_in(root: &Listing) -> Staged {
     let staged_form = |file: ContractFile| {
         let key = ControlObject::Schema { file: layout_file(file), staged: true }.key();
-        root.objects.iter().find(|object| object.key == key)
+        root.objects.iter().find(|object| object.key == key).map(|object| (file, object.last_modified))
     };
-    let staged: Vec<ContractFile> = ALL.into_iter().filter(|file| staged_form(*file).is_some()).collect();
-    let youngest = ALL.into_iter().filter_map(staged_form).map(|object| object.last_modified).max();
-    (staged, youngest)
+    ALL.into_iter().filter_map(staged_form).collect()
 }
 
 /// Staged files or a lock that no sidecar explains.
@@ -51,42 +51,46 @@ pub async fn leftover(repo: &Repository, found: &Found) -> Result<Leftover> {
         return Ok(Leftover::default());
     }
     // Only a set whose state is staged may be complete.
-    let inconsistent = match found.staged.contains(&ContractFile::State) {
+    let inconsistent = match found.staged.contains_key(&ContractFile::State) {
         false => None,
-        true => match contract(repo, found).await? {
+        true => match contract(repo, &found.staged).await? {
             Err(why) => Some(why),
             Ok(compiled) => misfit(repo, &compiled).await?,
         },
     };
     let seen = SchemaSeen {
-        staged: found.staged.clone(),
+        staged: found.staged.keys().copied().collect(),
         inconsistent,
         missing_datasets: Vec::new(),
+        left_datasets: Vec::new(),
+        made_before: None,
         written_since: None,
         published: false,
         locked: found.is_locked(),
     };
-    let quiet_for = repo.store().now().zip(found.staged_at).map(|(now, stored)| now.since(stored));
+    let youngest = found.staged.values().max().copied();
+    let quiet_for = repo.store().now().zip(youngest).map(|(now, stored)| now.since(stored));
     Ok(Leftover { seen, quiet_for, owner: possible_owner(repo, found).await? })
 }
 
 /// A record that may be the schema change's own, though it is not judged: one that cannot be read, or that a person has put
 /// aside.
-async fn possible_owner(repo: &Repository, found: &Found) -> Result<Option<String>> {
+async fn possible_owner(repo: &Repository, found: &Found) -> Result<Option<Owner>> {
     if let Some(unjudged) = found.unjudged.first() {
-        return Ok(Some(unjudged.key.to_string()));
+        return Ok(Some(Owner { record: unjudged.key.to_string(), is_put_aside: false }));
     }
     for aside in &found.put_aside {
+        let owner = || Some(Owner { record: aside.key.to_string(), is_put_aside: true });
         let read = repo.store().get_limited(&aside.key, MAX_SIDECAR_BYTES).await;
         let text = match read {
             Ok(None) => continue,
             Ok(Some(object)) => object.bytes,
-            Err(error) if error.kind() == Kind::Corrupt => return Ok(Some(aside.key.to_string())),
+            Err(error) if error.kind() == Kind::Corrupt => return Ok(owner()),
             Err(error) => return Err(error),
         };
         let ControlObject::Quarantined(stem) = ControlObject::parse(&aside.key) else { continue };
         if Sidecar::parse(stem.as_str(), &text).map_or(true, |sidecar| concerns(&sidecar)) {
-            return Ok(Some(aside.key.to_string()));
+            return Ok(owner());
         }
     }
     Ok(None)
@@ -105,7 +109,7 @@ async fn misfit(repo: &Repository, compiled: &Compiled) -> Result<Option<String>
         match repo.shown_columns(key, entry).await {
             Ok(columns) if compiled.tables.get(key) == Some(&columns) => {}
             Ok(_) => return Ok(Some(format!("it declares other columns for {key} than the graph shows"))),
-            Err(error) if is_about_the_table(&error) => return Ok(Some(error.chain())),
+            Err(error) if error.is_local() => return Ok(Some(error.chain())),
             Err(error) => return Err(error),
         }
     }
@@ -113,29 +117,42 @@ async fn misfit(repo: &Repository, compiled: &Compiled) -> Result<Option<String>
 }
 
 /// `None` unless the claim is a schema change.
+///
+/// Files and lock do not say whose they are. While the sidecar is there no other schema change begins; once a record has taken
+/// its place one may, and what is younger than the record is that one's.
 pub(super) async fn observe(
     repo: &Repository,
     found: &Found,
     snapshot: Option<&Snapshot>,
-    sidecar: &Sidecar,
+    intent: &Intent,
 ) -> Result<Option<SchemaSeen>> {
+    let sidecar = &intent.sidecar;
     if !concerns(sidecar) {
         return Ok(None);
     }
-    let mut missing_datasets = Vec::new();
+    let made_before = (intent.origin != Origin::Sidecar).then_some(intent.stored_at);
+    let may_be_its = |stored: StoreTime| made_before.is_none_or(|record| stored <= record);
+    let mut staged = found.staged.clone();
+    staged.retain(|_, stored| may_be_its(*stored));
+    let (mut missing_datasets, mut left_datasets) = (Vec::new(), Vec::new());
     for new in &sidecar.registrations {
+        if repo.has_files(&new.table, made_before).await? {
+            left_datasets.push(new.table.clone());
+        }
         if !repo.dataset_exists(&new.table).await? {
             missing_datasets.push(new.table.clone());
         }
     }
-    let inconsistent = inconsistency(repo, found, sidecar).await?;
+    let inconsistent = inconsistency(repo, &staged, sidecar).await?;
     Ok(Some(SchemaSeen {
-        staged: found.staged.clone(),
+        staged: staged.into_keys().collect(),
         inconsistent,
         missing_datasets,
+        left_datasets,
+        made_before,
         written_since: snapshot.and_then(|shown| written_since(shown, sidecar)),
         published: snapshot.is_some_and(|shown| is_published(shown, sidecar)),
-        locked: found.is_locked(),
+        locked: found.lock().is_some_and(|lock| may_be_its(lock.stored_at)),
     }))
 }
 
@@ -155,18 +172,18 @@ fn written_since(shown: &Snapshot, sidecar: &Sidecar) -> Option<TableKey> {
 }
 
 /// Why staged and final files together are not the schema that this change makes, if they are not.
-async fn inconsistency(repo: &Repository, found: &Found, sidecar: &Sidecar) -> Result<Option<String>> {
-    match contract(repo, found).await? {
+async fn inconsistency(repo: &Repository, staged: &Staged, sidecar: &Sidecar) -> Result<Option<String>> {
+    match contract(repo, staged).await? {
         Err(why) => Ok(Some(why)),
         Ok(compiled) => fit(repo, sidecar, &compiled).await,
     }
 }
 
 /// The schema that staged files make where there are any, else final ones; or why they are none.
-async fn contract(repo: &Repository, found: &Found) -> Result<std::result::Result<Compiled, String>> {
+async fn contract(repo: &Repository, staged: &Staged) -> Result<std::result::Result<Compiled, String>> {
     let store = repo.store();
     let read = async |file: ContractFile| -> Result<Option<bytes::Bytes>> {
-        let staged = found.staged.contains(&file);
+        let staged = staged.contains_key(&file);
         let key = ControlObject::Schema { file: layout_file(file), staged }.key();
         Ok(store.get_limited(&key, MAX_CONTRACT_BYTES).await?.map(|object| object.bytes))
     };

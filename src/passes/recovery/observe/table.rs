@@ -1,7 +1,7 @@
 //! One lineage against what the graph branch shows.
 
 use super::super::observation::{Lineage, TableRef, TableSeen};
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 use crate::model::history::StepKind;
 use crate::model::{Branch, Version};
 use crate::repo::tables::Table;
@@ -19,13 +19,9 @@ pub(super) async fn lineage(
 ) -> Result<Look> {
     match read(repo, snapshot, at, floor).await {
         Ok(seen) => Ok(seen),
-        Err(error) if is_about_the_table(&error) => Ok((TableSeen::Unreadable(error.chain()), None)),
+        Err(error) if error.is_local() => Ok((TableSeen::Unreadable(error.chain()), None)),
         Err(error) => Err(error),
     }
-}
-
-pub(super) fn is_about_the_table(error: &Error) -> bool {
-    matches!(error.kind(), Kind::Corrupt | Kind::Refused | Kind::Missing | Kind::Internal | Kind::Invalid)
 }
 
 async fn read(repo: &Repository, snapshot: &Snapshot, at: &TableRef, floor: Version) -> Result<Look> {

@@ -9,7 +9,8 @@ use std::time::Duration;
 /// Person ahead of its pin.
 fn drift(history: &str) -> Drift {
     let at = TableRef { table: key("Person"), branch: branch(MAIN) };
-    Drift { at, lineage: lineage(history), ended: Vec::new(), quiet_for: Some(LONG), locked: false }
+    let (quiet_for, changed_for) = (Some(LONG), Some(LONG));
+    Drift { at, lineage: lineage(history), ended: Vec::new(), quiet_for, changed_for, locked: false }
 }
 
 /// The same after these operations were ended while their writers might still be alive.
@@ -67,11 +68,17 @@ fn rows_that_nothing_explains_are_a_persons_choice() {
 /// A writer between its first commit and its publish looks the same, whether or not its sidecar was seen.
 #[test]
 fn no_person_is_asked_before_the_grace_is_over() {
-    let young = Drift { quiet_for: Some(Duration::from_secs(20)), ..drift(FOREIGN) };
+    let young = Drift { changed_for: Some(Duration::from_secs(20)), ..drift(FOREIGN) };
     let left = Policy::GRACE - Duration::from_secs(20);
     assert_eq!(when(&young, None), Timing::Grace { left: Some(left) });
     assert_eq!(when(&young, Some(Window::Exclusive)), Timing::Grace { left: Some(left) });
-    assert_eq!(when(&Drift { quiet_for: None, ..drift(FOREIGN) }, None), Timing::Grace { left: None });
+    assert_eq!(when(&Drift { changed_for: None, ..drift(FOREIGN) }, None), Timing::Grace { left: None });
+}
+
+#[test]
+fn a_person_is_asked_however_often_the_table_is_written() {
+    let busy = Drift { quiet_for: Some(Duration::from_secs(1)), ..drift(FOREIGN) };
+    assert_eq!(when(&busy, None), Timing::Person);
 }
 
 #[test]

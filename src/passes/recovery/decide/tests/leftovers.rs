@@ -2,7 +2,7 @@
 
 use super::world::LONG;
 use crate::model::audit::Verdict;
-use crate::passes::recovery::decide::schema::{Leftover, decide_leftover};
+use crate::passes::recovery::decide::schema::{Leftover, Owner, decide_leftover};
 use crate::passes::recovery::decide::{Decision, Policy, Timing, Window};
 use crate::passes::recovery::observation::ContractFile::{self, Compiled, Source, State};
 use crate::passes::recovery::observation::SchemaSeen;
@@ -109,10 +109,16 @@ fn both_ways_wait_for_the_grace_and_then_for_a_window_by_hand() {
 #[test]
 fn what_may_be_that_of_a_record_which_is_not_judged_is_left_to_it() {
     for files in [vec![Source, Compiled, State], vec![Source]] {
-        let owner = Some("__recovery/x.json".to_owned());
-        let left = Leftover { owner, ..locked(staged(&files)) };
-        let decision = by_hand(&left);
-        assert_eq!((decision.verdict, decision.timing), (Verdict::Hold, Timing::Person));
-        assert!(decision.reason.contains("__recovery/x.json") && decision.schema.is_none());
+        let held = |name: &str, is_put_aside| {
+            let owner = Some(Owner { record: format!("__recovery/{name}"), is_put_aside });
+            let decision = by_hand(&Leftover { owner, ..locked(staged(&files)) });
+            assert_eq!((decision.verdict, decision.timing), (Verdict::Hold, Timing::Person));
+            assert!(decision.reason.contains(name) && decision.schema.is_none());
+            decision.reason
+        };
+        let unread = held("x.json", false);
+        assert!(unread.contains("`outrigger sidecars show x.json`"), "{unread}");
+        let aside = held("x.json.quarantined", true);
+        assert!(aside.contains("`outrigger sidecars restore x.json.quarantined`"), "{aside}");
     }
 }

@@ -2,7 +2,7 @@
 
 use super::world::*;
 use crate::model::Version;
-use crate::passes::recovery::observation::{MergeSeen, PointerSwitch};
+use crate::passes::recovery::observation::{MergeSeen, Origin, PointerSwitch};
 
 fn switching(table: &str, from: u64, to: u64) -> Option<MergeSeen> {
     Some(MergeSeen::Completable(vec![PointerSwitch {
@@ -151,6 +151,12 @@ mod shown {
         assert_eq!(world.verdicts(), ["A hold"]);
         assert!(world.reasons()[0].contains("never confirmed"), "{:?}", world.reasons());
         assert_eq!(lone(merge("A").pin("Person", 5), "5 Overwrite@5 |").verdicts(), ["A nothing_to_do"]);
+    }
+
+    #[test]
+    fn a_record_that_was_made_before_the_merge_confirmed_says_nothing_of_that() {
+        let wreck = merge("A").pin("Person", 5).from(Origin::ArmedFence);
+        assert_eq!(lone(wreck, "5 Append@5 |").verdicts(), ["A already_published"]);
     }
 
     #[test]

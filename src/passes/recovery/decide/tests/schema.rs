@@ -192,7 +192,8 @@ fn a_publish_alone_needs_no_window() {
 fn what_follows_a_published_change_is_finished_in_the_direction_of_its_marker() {
     let settled = |verdict| {
         let wreck = schema_apply("A").pin("Person", 5).creating("Tag").settled(verdict);
-        world().claim(wreck.schema(Some(staged(&ALL_STAGED))))
+        let seen = SchemaSeen { left_datasets: vec![key("Tag")], ..staged(&ALL_STAGED) };
+        world().claim(wreck.schema(Some(seen)))
     };
     for (verdict, promote, discard, remove) in [
         (Verdict::RollForward, ALL_STAGED.to_vec(), vec![], vec![]),
@@ -207,9 +208,12 @@ fn what_follows_a_published_change_is_finished_in_the_direction_of_its_marker() 
         assert_eq!(only(&world, None).timing, Timing::ManualWindow);
     }
     let undone = schema_apply("A").pin("Person", 5).settled(Verdict::RollBack);
-    for left in [undone.clone().creating("Tag"), undone.schema(Some(staged(&[State])))] {
-        assert_eq!(only(&world().claim(left), None).timing, Timing::ManualWindow);
+    let dataset = SchemaSeen { left_datasets: vec![key("Tag")], ..staged(&[]) };
+    for left in [dataset, staged(&[State])] {
+        let claim = undone.clone().creating("Tag").schema(Some(left));
+        assert_eq!(only(&world().claim(claim), None).timing, Timing::ManualWindow);
     }
+    assert_eq!(only(&world().claim(undone.creating("Tag")), None).timing, Timing::Now, "its dataset is gone");
     let done = schema_apply("A").pin("Person", 5).settled(Verdict::RollForward);
     assert_eq!(only(&world().claim(done), None).timing, Timing::Now, "nothing is left but records");
 }

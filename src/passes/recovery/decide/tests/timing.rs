@@ -1,6 +1,7 @@
 //! When a verdict may be carried out. Worlds are decided the same at every time; only the waiting differs.
 
 use super::world::*;
+use crate::model::audit::Verdict;
 use crate::passes::recovery::decide::{Decision, Policy, Timing, Window, decide};
 use crate::passes::recovery::observation::{BranchSeen, Origin};
 use std::time::Duration;
@@ -146,6 +147,7 @@ fn while_a_schema_change_holds_the_lock_only_itself_is_published_on_main() {
     let gone = self::load("A").on("feature").pin("Person", 5).branch(BranchSeen::Gone);
     assert_eq!(when(world().claim(gone)), Timing::Lock, "what is told of it is told on main");
     assert_eq!(when(lone(load(), FOREIGN)), Timing::Person);
+    assert_eq!(when(lone(load().settled(Verdict::RollForward), COMPLETE)), Timing::Now, "all is published");
     assert_eq!(when(lone(schema_apply("A").pin("Person", 5), "5 | Overwrite@5")), Timing::Now);
 }
 

@@ -122,6 +122,7 @@ fn wreck(name: &str, kind: WriterKind) -> Wreck {
     Wreck(Claim {
         sidecar,
         origin: Origin::Sidecar,
+        held: None,
         branch: BranchSeen::Live,
         marker: None,
         quiet_for: Some(LONG),
