@@ -67,12 +67,14 @@ mod excused_rooms {
     /// What a text holds that calls a forbidden path.
     ///
     /// Most are called by the last two words, as in `Instant::now`. A method of an object store is called by its name alone, which
-    /// for the short ones is that of many others; but those need their trait in scope. Lance's are told by its types.
+    /// for the short ones is that of many others; but those need their trait in scope. Those of Lance's own store need none: what
+    /// is looked for is the call by which a dataset hands that store out. Lance's others are told by its types.
     fn trace(path: &str) -> String {
         let words: Vec<&str> = path.split("::").collect();
         match words[..] {
             ["object_store", "ObjectStore", method] => method.to_owned(),
             ["object_store", extension, _] => extension.to_owned(),
+            ["lance_io", "object_store", "ObjectStore", _] => ".object_store(".to_owned(),
             ["lance", ..] => "lance::".to_owned(),
             [.., of, name] => format!("{of}::{name}"),
             _ => path.to_owned(),
@@ -116,7 +118,9 @@ mod excused_rooms {
     #[test]
     fn are_searched_for_clocks_the_environment_and_what_the_other_room_is_for() {
         let [repo, layers] = ROOMS.map(|(_, excused)| forbidden(excused));
-        for word in ["Instant::now", "env::var", "put_opts", "delete_stream", "ObjectStoreExt"] {
+        for word in
+            ["Instant::now", "env::var", "put_opts", "delete_stream", "ObjectStoreExt", ".object_store("]
+        {
             assert!(repo.iter().any(|known| known == word), "{word} is not looked for: {repo:?}");
         }
         for word in ["Instant::now", "env::var", "lance::"] {

@@ -7,9 +7,11 @@ use crate::error::{Error, Result};
 use crate::model::TableKey;
 use crate::passes::recovery::act::Acted;
 use crate::passes::recovery::decide::drift::Choice;
-use crate::passes::recovery::repair::{self, Proposal};
+use crate::passes::recovery::repair::{self, Proposal, Proposals};
 use crate::passes::report::Exit;
 use crate::repo::Repository;
+use clap::ValueEnum;
+use clap::error::ErrorKind;
 use serde::Serialize;
 use std::collections::BTreeSet;
 
@@ -102,6 +104,7 @@ impl From<&Outcome> for Exit {
 }
 
 pub(super) async fn run(args: Args) -> Result<Exit> {
+    refuse_unheeded(&args);
     let uri = args.target.uri()?;
     let repo = app::open(&uri).await?;
     repo.require_graph()?;
@@ -109,7 +112,7 @@ pub(super) async fn run(args: Args) -> Result<Exit> {
         Some(name) => Some(known_table(&repo, name).await?),
         None => None,
     };
-    let proposals: Vec<Proposal> = match args.kind {
+    let proposals = match args.kind {
         Kind::Drift => {
             let choice = match args.to {
                 Some(To::Pin) => Choice::Pin,
@@ -122,12 +125,22 @@ pub(super) async fn run(args: Args) -> Result<Exit> {
             };
             repair::drift(&repo, table.as_ref(), choice).await?
         }
-        Kind::Lock => repair::lock(&repo).await?.into_iter().collect(),
+        Kind::Lock => {
+            Proposals { made: repair::lock(&repo).await?.into_iter().collect(), ..Proposals::default() }
+        }
         Kind::Branch => repair::branches(&repo).await?,
         Kind::MissingRef => repair::missing_records(&repo, table.as_ref()).await?,
     };
     let mut repairs = Vec::new();
-    for proposal in &proposals {
+    for (what, why) in &proposals.lost {
+        let failed = Outcome::Failed { reason: why.clone(), exit: Exit::Failed };
+        let repair = Repair { what, why: "it could not be looked at, or is beyond repair", outcome: failed };
+        if args.target.format == Format::Table {
+            print(&repair);
+        }
+        repairs.push(repair);
+    }
+    for proposal in &proposals.made {
         let outcome = settle(&args, &repo, proposal).await;
         let repair = Repair { what: &proposal.what, why: &proposal.why, outcome };
         // One after the other, as they happen.
@@ -143,6 +156,24 @@ pub(super) async fn run(args: Args) -> Result<Exit> {
         Format::Table => {}
     }
     Ok(exit)
+}
+
+/// Ends the program, as for every wrong usage, if an option is given that this kind takes no notice of: who limits a repair to one
+/// table must not get another one.
+fn refuse_unheeded(args: &Args) {
+    let table = args.table.as_ref().map(|_| "--table");
+    let to = args.to.map(|_| "--to");
+    let unheeded = match args.kind {
+        Kind::Drift => None,
+        Kind::MissingRef => to,
+        Kind::Lock | Kind::Branch => table.or(to),
+    };
+    if let (Some(option), Some(kind)) = (unheeded, args.kind.to_possible_value()) {
+        let mut usage =
+            <Args as clap::Args>::augment_args(clap::Command::new("repair")).bin_name("outrigger repair");
+        let told = format!("repair {} takes no {option}", kind.get_name());
+        usage.error(ErrorKind::ArgumentConflict, told).exit();
+    }
 }
 
 /// A table that some branch shows. A misspelt one would have nothing to repair, which is not what was asked.

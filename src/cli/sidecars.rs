@@ -215,10 +215,14 @@ async fn show(id: &str, target: &Target) -> Result<Exit> {
     Ok(Exit::Converged)
 }
 
-/// Name and text of a record, under the name that was given or one that it stands for.
+/// Name and text of a record, under the name that was given or one that it stands for. Every name by which it can be put aside
+/// or brought back finds it, wherever it lies now.
 async fn stored(repo: &Repository, id: &str) -> Result<Option<(String, String)>> {
-    for ending in ["", ".json", ".json.quarantined", ".fence"] {
-        let Ok(key) = Key::parse(&format!("{RECOVERY_DIR}/{id}{ending}")) else { continue };
+    let stem = id.strip_suffix(".quarantined").unwrap_or(id);
+    let stem = stem.strip_suffix(".json").or(stem.strip_suffix(".fence")).unwrap_or(stem);
+    let others = [".json", ".json.quarantined", ".fence"].map(|ending| format!("{stem}{ending}"));
+    for name in std::iter::once(id.to_owned()).chain(others) {
+        let Ok(key) = Key::parse(&format!("{RECOVERY_DIR}/{name}")) else { continue };
         if let Some(object) = repo.store().get_limited(&key, MAX_SHOWN).await? {
             let text = String::from_utf8_lossy(&object.bytes).into_owned();
             return Ok(Some((key.to_string(), text)));

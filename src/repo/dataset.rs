@@ -9,6 +9,7 @@ use crate::error::{Error, Kind, Result};
 use crate::model::manifest::{Entry, VersionMetadata};
 use crate::model::{Branch, Version};
 use crate::store::{ETag, Key, Store};
+use futures::FutureExt;
 use lance::Dataset;
 use lance::dataset::CommitBuilder;
 use lance::dataset::builder::DatasetBuilder;
@@ -17,6 +18,7 @@ use lance::session::Session;
 use lance_table::io::commit::commit_handler_from_url;
 use std::collections::HashMap;
 use std::ops::{Deref, DerefMut};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 /// Transaction property that names the operation a commit belongs to.
@@ -98,16 +100,30 @@ pub(super) async fn open(
     if let Some(version) = version {
         builder = builder.with_version(version.0);
     }
-    let mut loaded = builder.clone().load().await;
+    let mut loaded = load(builder.clone(), key).await?;
     if matches!(&loaded, Err(error) if kind_of(error) == Kind::Missing && !is_absent(error)) {
         // The newest version went away between the list and the read: another may be the newest now.
-        loaded = builder.load().await;
+        loaded = load(builder, key).await?;
     }
     match loaded {
         Ok(dataset) => Ok(Some(Handle { dataset, fence })),
         Err(error) if kind_of(&error) == Kind::Missing => Ok(None),
+        Err(error) if is_out_of_range(&error) => {
+            Err(Error::corrupt(format!("cannot open {key}: its newest version is cut off")))
+        }
         Err(error) => Err(explain(error, format_args!("cannot open {key}"))),
     }
+}
+
+/// Lance's answer. Over a version file that was cut off, as after a loss of power, it panics.
+async fn load(builder: DatasetBuilder, key: &Key) -> Result<lance::Result<Dataset>> {
+    let loaded = AssertUnwindSafe(builder.load()).catch_unwind().await;
+    loaded.map_err(|_| Error::corrupt(format!("cannot open {key}: its newest version cannot be understood")))
+}
+
+/// Whether more was asked of a file than there is: its size is known, so it is not whole.
+fn is_out_of_range(error: &lance::Error) -> bool {
+    error.to_string().contains("Invalid range")
 }
 
 /// Whether nothing was listed, so that a second look would see the same.

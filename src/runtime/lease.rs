@@ -300,8 +300,10 @@ async fn is_gone(store: &Store, number: u64) -> bool {
 
 impl Memory {
     fn see(&mut self, shown: Shown, now: Monotonic) {
-        if self.ours.as_ref().is_some_and(|ours| shown.highest.is_some_and(|highest| highest > ours.number)) {
-            tracing::info!("another reconciler has taken the leader lease over");
+        if self.ours.as_ref().is_some_and(|ours| shown.highest != Some(ours.number)) {
+            tracing::info!(
+                "the leader lease is not ours any more: another reconciler has it, or it has gone"
+            );
             self.ours = None;
         }
         if (shown.highest, &shown.beat) != (self.shown.highest, &self.shown.beat) {

@@ -31,9 +31,14 @@ async fn a_record_is_listed_shown_put_aside_and_brought_back() {
     assert_eq!((&listed[0]["name"], &listed[0]["kind"]), (&aside.into(), &"Load".into()));
     assert!(listed[0]["tables"].as_u64() > Some(0), "{listed}");
     assert!(listed[0]["problem"].as_str().unwrap().contains("put aside"));
-    assert_eq!(on(&graph, &["sidecars", "show", &operation, "--format", "json"]).json(), stored);
+    // By each name that `restore` takes.
+    for ending in ["", ".json", ".fence", ".quarantined", ".json.quarantined"] {
+        let shown = on(&graph, &["sidecars", "show", &format!("{operation}{ending}"), "--format", "json"]);
+        let another = ending == ".fence";
+        assert_eq!((shown.exit, shown.json() == stored), (0, !another), "{ending}: {shown:?}");
+    }
 
-    let moved = on(&graph, &["sidecars", "restore", &operation, "--format", "json"]).json();
+    let moved = on(&graph, &["sidecars", "restore", &format!("{operation}.json"), "--format", "json"]).json();
     assert_eq!(moved["state"], "counts");
     assert_eq!(record(&graph, &operation).await, stored);
     assert_eq!(on(&graph, &["once", "--grace", "0s"]).exit, 0);
@@ -88,6 +93,24 @@ async fn drift_is_settled_as_a_person_chooses_and_only_on_yes() {
         assert_eq!(graph.rows(MAIN, PERSON).await.iter().any(|row| row.contains("foreign")), kept);
         assert_eq!(on(&graph, &words).out, "nothing to repair\n");
         assert_eq!(on(&graph, &["plan"]).exit, 0);
+    }
+}
+
+#[test]
+fn an_option_that_a_repair_would_not_heed_is_refused_before_anything_is_read() {
+    let nowhere = std::env::temp_dir().join("outrigger-nothing-is-here");
+    for (kind, option, value) in [
+        ("lock", "--table", PERSON),
+        ("lock", "--to", "pin"),
+        ("branch", "--table", PERSON),
+        ("branch", "--to", "head"),
+        ("missing-ref", "--to", "pin"),
+    ] {
+        let words = ["repair", kind, "--exclusive", option, value, "--repo", nowhere.to_str().unwrap()];
+        let refused = outrigger(&words);
+        assert_eq!((refused.exit, refused.out.as_str()), (2, ""), "{refused:?}");
+        let told = format!("repair {kind} takes no {option}");
+        assert!(refused.err.contains(&told) && refused.err.contains("Usage: "), "{}", refused.err);
     }
 }
 

@@ -102,7 +102,7 @@ async fn tables_that_are_gone_are_named_one_by_one() {
         }
         let repair = on(&graph, &["repair", "drift", "--exclusive", "--table", PERSON, "--to", "pin"]);
         assert_eq!(repair.exit, 1, "{repair:?}");
-        assert!(repair.err.contains("backup") && repair.err.contains(PERSON), "{}", repair.err);
+        assert!(repair.out.contains("backup") && repair.out.contains(PERSON), "{}", repair.out);
     }
 }
 

@@ -132,6 +132,18 @@ async fn whoever_has_beaten_since_the_last_look_is_not_followed() {
 }
 
 #[tokio::test]
+async fn a_leader_whose_lease_was_removed_does_not_lead() {
+    let graph = Graph::in_memory(Dialect::GraphV4).await;
+    let (leader, _) = part(&graph, "the leader");
+    assert_eq!(leader.take().await.unwrap(), Taken::Held);
+    leader.look(&graph.place.list(&recovery_dir()).await.unwrap()).await;
+    assert!(leader.is_held().await);
+    graph.place.delete(&ControlObject::Lease(1).key()).await.unwrap();
+    leader.look(&graph.place.list(&recovery_dir()).await.unwrap()).await;
+    assert!(!leader.is_held().await);
+}
+
+#[tokio::test]
 async fn a_repository_that_has_gone_is_not_made_anew_by_its_leader() {
     let graph = Graph::in_memory(Dialect::GraphV4).await;
     let (leader, time) = part(&graph, "the leader");

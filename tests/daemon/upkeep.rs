@@ -1,10 +1,12 @@
 //! What it keeps for a roll back that waits, and what it forgets afterwards.
 
 use crate::harness::{Daemon, clock, keeping_with};
+use crate::recoverer::Hands;
 use crate::support::graph::{Graph, KNOWS, PERSON, path_of};
 use crate::wrecks;
 use lance::dataset::cleanup::CleanupPolicyBuilder;
 use outrigger::model::audit::Verdict;
+use outrigger::passes::recovery::quarantine;
 use outrigger::passes::report::Outcome;
 use outrigger::repo::Dialect;
 use outrigger::runtime::queue::Reason;
@@ -126,4 +128,36 @@ async fn a_closed_fence_record_is_kept_for_a_week_though_every_table_has_moved_o
     daemon.clock.advance(DAY * 6);
     daemon.look_because(Reason::Request).await;
     assert!(graph.controls().await.contains(&format!("{operation}.fence")));
+}
+
+/// Who is surprised by the commit later, whether shown or not, finds when it was put aside and why.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_note_on_a_record_that_a_person_has_put_aside_is_kept_however_old_it_is() {
+    let graph = Graph::on_disk(Dialect::GraphV4).await;
+    let operation = wrecks::complete(&graph).await;
+    let repo = graph.recoverer().open().await.unwrap();
+    quarantine::quarantine(&repo, &operation, "its writer is being looked at", &Hands).await.unwrap();
+    let key = |name: String| Key::parse(&format!("__recovery/{name}")).unwrap();
+    // An ending whose record went first: that it is gone afterwards tells that old ones were looked for.
+    let other = format!("{}.fence.closed", crate::support::graph::next_ulid());
+    graph.place.create(&key(other.clone()), "{}".into()).await.unwrap();
+
+    let daemon = keeping_with(&graph, clock(), SHORT_GRACE);
+    daemon.look_because(Reason::Start).await;
+    assert!(graph.controls().await.contains(&other));
+    daemon.clock.advance(DAY * 8);
+    let is_kept = async || {
+        daemon.look_because(Reason::Request).await;
+        let note = graph.place.get(&key(format!("{operation}.fence.closed"))).await.unwrap();
+        let note = note.expect("the note is kept").bytes;
+        let note: serde_json::Value = serde_json::from_slice(&note).unwrap();
+        assert_eq!(note["quarantined"], operation.as_str(), "{note}");
+        assert_eq!(note["reason"], "its writer is being looked at", "{note}");
+        assert!(graph.controls().await.contains(&format!("{operation}.fence")));
+    };
+    is_kept().await;
+    assert!(!graph.controls().await.contains(&other));
+    // The copy may be moved elsewhere.
+    graph.place.delete(&key(format!("{operation}.json.quarantined"))).await.unwrap();
+    is_kept().await;
 }

@@ -1,14 +1,15 @@
 //! What is not understood is left untouched and named; everything else goes on.
 
 use crate::harness::Hands;
-use crate::support::faults::{Dies, denied};
+use crate::support::faults::{Dies, denied, slow_down};
 use crate::support::graph::create::stamp;
 use crate::support::graph::{COMPANY, Graph, KNOWS, MAIN, MANIFEST, PERSON, TABLES, next_ulid, path_of};
 use crate::wrecks::{self, FEATURE, Spoiled};
 use crate::{claims, on_both_dialects};
 use outrigger::Kind;
 use outrigger::model::audit::Verdict;
-use outrigger::passes::recovery::quarantine;
+use outrigger::passes::recovery::decide::drift::Choice;
+use outrigger::passes::recovery::{quarantine, repair};
 use outrigger::passes::report::{Exit, Outcome};
 use outrigger::store::{Call, Fault, Key, Verb};
 use std::sync::Arc;
@@ -25,11 +26,14 @@ on_both_dialects!(
     a_stamp_that_is_not_ours_is_refused_before_any_write,
     a_branch_with_a_foreign_stamp_is_held_and_main_goes_on,
     a_fence_record_that_cannot_be_read_is_named_and_the_others_go_on,
-    a_sidecar_that_may_not_be_read_is_named_and_the_others_go_on,
+    a_sidecar_that_may_not_be_read_ends_the_look_before_anything_is_published,
     an_armed_record_that_is_held_can_be_put_aside_and_brought_back,
     a_fence_record_that_cannot_be_read_can_be_ended,
     a_branch_whose_manifest_cannot_be_read_holds_nobody_else,
     a_table_for_which_the_store_does_not_answer_fails_alone,
+    a_store_that_answers_for_no_table_ends_the_search,
+    a_version_that_was_cut_off_holds_its_table_alone,
+    a_schema_change_whose_files_may_not_be_read_is_held,
 );
 
 /// Everything of this operation and its table is as it was.
@@ -199,15 +203,16 @@ impl Fault for Refuses {
     }
 }
 
-/// Of another owner, or encrypted by a key that is not ours.
-async fn a_sidecar_that_may_not_be_read_is_named_and_the_others_go_on(graph: Graph) {
-    let bad = graph.sidecar("Load").of(&[COMPANY]).write().await;
-    let good = wrecks::complete(&graph).await;
-    let fault = Refuses { part: format!("{bad}.json"), verb: Some(Verb::Get) };
-    let told = graph.recoverer().under(Arc::new(fault)).run().await.unwrap();
-    assert_eq!(told.ended(&bad).1, Outcome::Held, "{:?}", told.of(&bad));
-    assert_eq!(told.ended(&good), (Verdict::RollForward, Outcome::Done));
-    assert!(graph.controls().await.contains(&format!("{bad}.json")));
+/// Of another owner, or encrypted by a key that is not ours: it may claim any table, and what it has committed must not
+/// complete another.
+async fn a_sidecar_that_may_not_be_read_ends_the_look_before_anything_is_published(graph: Graph) {
+    let hidden = graph.sidecar("Load").of(&[PERSON, COMPANY]).write().await;
+    graph.sidecar("Load").of(&[PERSON]).write().await;
+    graph.table(PERSON).append(&["whose?"]).await;
+    let fault = Refuses { part: format!("{hidden}.json"), verb: Some(Verb::Get) };
+    let refused = graph.recoverer().under(Arc::new(fault)).run().await.unwrap_err();
+    assert!(refused.kind() == Kind::Denied && refused.to_string().contains(&hidden), "{refused}");
+    assert_eq!(graph.pin(MAIN, PERSON).await, 1);
 }
 
 async fn an_armed_record_that_is_held_can_be_put_aside_and_brought_back(graph: Graph) {
@@ -263,4 +268,57 @@ async fn a_table_for_which_the_store_does_not_answer_fails_alone(graph: Graph) {
     let told = graph.recoverer().under(Arc::new(fault)).run().await.unwrap();
     assert_eq!(told.of("drift node:Company on main").outcome, Outcome::Failed, "{:?}", told.report.scopes);
     assert_eq!(told.of("drift edge:Knows on main").outcome, Outcome::Done, "{:?}", told.report.scopes);
+}
+
+/// Asked for each of a thousand tables with all our patience, it would keep us for hours.
+async fn a_store_that_answers_for_no_table_ends_the_search(graph: Graph) {
+    #[derive(Debug)]
+    struct Throttles;
+    #[async_trait::async_trait]
+    impl Fault for Throttles {
+        async fn before(&self, call: &Call) -> object_store::Result<()> {
+            let path = call.path.as_ref();
+            let is_table = path.contains("nodes/") || path.contains("edges/");
+            if is_table { Err(slow_down()) } else { Ok(()) }
+        }
+    }
+    graph.table(KNOWS).index().await;
+    let told = graph.recoverer().under(Arc::new(Throttles)).run().await.unwrap();
+    let scope = told.only();
+    assert_eq!((scope.scope.as_str(), scope.outcome), ("drift and leftovers", Outcome::Failed), "{scope:?}");
+}
+
+/// As a loss of power leaves it.
+async fn a_version_that_was_cut_off_holds_its_table_alone(graph: Graph) {
+    for length in [0, 100] {
+        let graph = Graph::on_disk(graph.dialect).await;
+        graph.table(COMPANY).append(&["three"]).await;
+        graph.table(KNOWS).index().await;
+        let newest = format!("{}/_versions/{:020}.manifest", path_of(COMPANY), u64::MAX - 2);
+        let key = Key::parse(&newest).unwrap();
+        let whole = graph.place.get(&key).await.unwrap().unwrap().bytes;
+        graph.place.put(&key, whole.slice(..length)).await.unwrap();
+        let told = graph.recover().await;
+        let scope = told.of("drift node:Company on main");
+        assert_eq!(scope.outcome, Outcome::Held, "{length} bytes: {scope:?}");
+        assert_eq!(
+            told.of("drift edge:Knows on main").outcome,
+            Outcome::Done,
+            "{length}: {:?}",
+            told.report.scopes
+        );
+        let repo = graph.recoverer().open().await.unwrap();
+        let proposals = repair::drift(&repo, None, Choice::Head).await.unwrap();
+        assert!(proposals.made.is_empty() && proposals.lost.len() == 1, "{proposals:?}");
+    }
+}
+
+/// Unknown is not incomplete.
+async fn a_schema_change_whose_files_may_not_be_read_is_held(graph: Graph) {
+    let operation = wrecks::schema_complete(&graph).await;
+    let before = graph.picture().await;
+    let fault = Refuses { part: "_schema.ir.json".into(), verb: Some(Verb::Get) };
+    let told = graph.recoverer().under(Arc::new(fault)).run().await.unwrap();
+    assert_eq!(told.ended(&operation), (Verdict::Hold, Outcome::Held), "{:?}", told.report.scopes);
+    assert!(graph.picture().await == before);
 }

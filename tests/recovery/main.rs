@@ -15,6 +15,7 @@ mod deaths;
 mod ends;
 mod forward;
 mod grace;
+mod guards;
 mod harness;
 mod held;
 mod maintenance;

@@ -55,7 +55,7 @@ async fn maintenance_beside_rows_that_nothing_explains_is_held(graph: Graph) {
 }
 
 async fn maintenance_without_a_sidecar_is_shown_too(graph: Graph) {
-    let before = graph.content(MAIN).await;
+    let (before, history) = (graph.content(MAIN).await, graph.history(MAIN).await);
     graph.table(PERSON).index().await;
     graph.table(COMPANY).delete("nobody").await;
     let told = graph.recover_beside_writers().await;
@@ -64,6 +64,16 @@ async fn maintenance_without_a_sidecar_is_shown_too(graph: Graph) {
         assert_eq!(graph.pin(MAIN, table).await, 2);
     }
     assert_eq!(graph.content(MAIN).await, before);
+    // Each table is a commit of its own, and follows the one before.
+    let (known, newest) = (history.len(), graph.manifest_version(MAIN).await);
+    let now = graph.history(MAIN).await;
+    assert_eq!((&now[..known], now.len()), (&history[..], known + 2));
+    for (commit, version) in [(known, newest - 1), (known + 1, newest)] {
+        let (parent, commit) = (&now[commit - 1], &now[commit]);
+        assert_eq!(commit.actor.as_deref(), Some("outrigger:drift"));
+        assert_eq!((commit.parent.as_ref(), commit.merged_parent.as_ref()), (Some(&parent.id), None));
+        assert_eq!((commit.branch.as_deref(), commit.manifest_version), (None, version));
+    }
     graph.is_settled().await;
 }
 

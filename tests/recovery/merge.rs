@@ -12,6 +12,7 @@ on_both_dialects!(
     a_merge_whose_pins_alone_were_shown_is_completed,
     a_merge_that_was_recorded_with_its_pins_alone_is_completed,
     a_merge_of_an_old_release_is_undone_under_its_record,
+    a_merge_of_an_old_release_whose_pins_alone_were_shown_is_completed,
     a_merge_that_was_not_confirmed_is_undone,
     a_merge_whose_target_moved_is_undone,
     a_merge_whose_source_is_unknown_is_undone,
@@ -82,6 +83,16 @@ async fn a_merge_of_an_old_release_is_undone_under_its_record(graph: Graph) {
     assert_eq!(graph.content(FEATURE).await, before);
     assert_eq!(graph.history_head(FEATURE).await.unwrap().merged_parent, None, "not recorded as a merge");
     assert_eq!(graph.controls().await, [format!("{operation}.fence"), format!("{operation}.fence.closed")]);
+}
+
+/// It confirms nothing, so what is shown of it does not prove that all of it is.
+async fn a_merge_of_an_old_release_whose_pins_alone_were_shown_is_completed(graph: Graph) {
+    wrecks::merge_unconfirmed(&graph).await;
+    let source = graph.history_head(MAIN).await.unwrap().id;
+    graph.publish(FEATURE, &[(PERSON, 3)]).await;
+    graph.recovers_by(Verdict::RollForward).await;
+    assert_eq!(graph.pin(FEATURE, COMPANY).await, 2);
+    assert_eq!(graph.history_head(FEATURE).await.unwrap().merged_parent, Some(source));
 }
 
 async fn a_merge_that_was_not_confirmed_is_undone(graph: Graph) {

@@ -36,6 +36,8 @@ on_both_dialects!(
     a_quarantined_record_comes_back_with_the_fence_of_the_undoing_that_had_begun,
     a_lock_that_is_taken_anew_while_it_is_removed_keeps_its_record,
     a_record_that_its_writer_changes_is_not_put_aside,
+    what_was_put_aside_stays_a_persons_though_the_copy_is_moved_away,
+    a_record_of_a_branch_that_was_made_anew_stays_aside,
     what_was_restored_on_a_branch_that_is_gone_is_taken_back_whatever_ended_the_act,
 );
 
@@ -57,7 +59,7 @@ async fn a_fork_that_lost_its_record_gets_it_back(graph: Graph) {
     assert!(graph.table(PERSON).open().await.list_branches().await.unwrap().is_empty());
 
     let repo = graph.recoverer().open().await.unwrap();
-    let proposals = repair::missing_records(&repo, None).await.unwrap();
+    let proposals = repair::missing_records(&repo, None).await.unwrap().made;
     let [proposal] = &proposals[..] else { panic!("{proposals:?}") };
     assert!(proposal.what.contains("forked from version 1 of main"), "{}", proposal.what);
     assert!(matches!(repair::carry_out(&repo, proposal, &Hands).await.unwrap(), Acted::Settled));
@@ -75,9 +77,10 @@ async fn a_fork_whose_files_are_gone_is_beyond_repair(graph: Graph) {
     graph.table(PERSON).open().await.force_delete_branch(FEATURE).await.unwrap();
     let before = graph.picture().await;
     let repo = graph.recoverer().open().await.unwrap();
-    let error = repair::missing_records(&repo, None).await.unwrap_err();
-    assert_eq!(error.kind(), Kind::Missing);
-    assert!(error.to_string().contains(PERSON) && error.to_string().contains("backup"), "{error}");
+    let proposals = repair::missing_records(&repo, None).await.unwrap();
+    assert!(proposals.made.is_empty());
+    let [(what, why)] = &proposals.lost[..] else { panic!("{proposals:?}") };
+    assert!(what.contains(PERSON) && why.contains("backup"), "{proposals:?}");
     assert!(graph.picture().await == before);
 }
 
@@ -85,7 +88,7 @@ async fn with_all_records_there_is_nothing_to_repair(graph: Graph) {
     forked(&graph).await;
     assert_eq!(graph.pin(MAIN, PERSON).await, 1);
     let repo = graph.recoverer().open().await.unwrap();
-    assert!(repair::missing_records(&repo, None).await.unwrap().is_empty());
+    assert!(repair::missing_records(&repo, None).await.unwrap().made.is_empty());
 }
 
 async fn a_lost_record_is_told_and_left_to_a_person(graph: Graph) {
@@ -98,7 +101,7 @@ async fn a_lost_record_is_told_and_left_to_a_person(graph: Graph) {
     assert!(scope.reason.contains("repair missing-ref --exclusive --table node:Person"), "{}", scope.reason);
     assert!(graph.picture().await == before);
     let repo = graph.recoverer().open().await.unwrap();
-    let proposals = repair::missing_records(&repo, None).await.unwrap();
+    let proposals = repair::missing_records(&repo, None).await.unwrap().made;
     repair::carry_out(&repo, &proposals[0], &Hands).await.unwrap();
     graph.is_settled().await;
 }
@@ -116,7 +119,7 @@ async fn a_record_that_is_written_anew_is_still_the_parent_of_its_forks(graph: G
     let before = identity().await;
     graph.place.delete(&record()).await.unwrap();
     let repo = graph.recoverer().open().await.unwrap();
-    let proposals = repair::missing_records(&repo, None).await.unwrap();
+    let proposals = repair::missing_records(&repo, None).await.unwrap().made;
     let [proposal] = &proposals[..] else { panic!("{proposals:?}") };
     repair::carry_out(&repo, proposal, &Hands).await.unwrap();
     assert_eq!(identity().await, before);
@@ -191,7 +194,7 @@ async fn a_quarantined_record_comes_back_with_the_fence_of_the_undoing_that_had_
 async fn a_graph_that_is_never_written_is_not_repaired(graph: Graph) {
     graph.table(PERSON).append(&["foreign"]).await;
     let repo = graph.recoverer().open().await.unwrap();
-    let [proposal] = &repair::drift(&repo, None, Choice::Pin).await.unwrap()[..] else {
+    let [proposal] = &repair::drift(&repo, None, Choice::Pin).await.unwrap().made[..] else {
         panic!("one drifted")
     };
     stamp(&mut graph.open(MANIFEST, MAIN).await, Some("2")).await;
@@ -215,7 +218,7 @@ async fn drift_that_was_published_in_part_meanwhile_is_not_restored(graph: Graph
     graph.table(PERSON).append(&["eve"]).await;
     graph.table(PERSON).append(&["fay"]).await;
     let repo = graph.recoverer().open().await.unwrap();
-    let [proposal] = &repair::drift(&repo, None, Choice::Pin).await.unwrap()[..] else {
+    let [proposal] = &repair::drift(&repo, None, Choice::Pin).await.unwrap().made[..] else {
         panic!("one drifted")
     };
     graph.publish(MAIN, &[(PERSON, 2)]).await;
@@ -229,7 +232,7 @@ async fn drift_that_was_published_in_part_meanwhile_is_not_restored(graph: Graph
 async fn the_table_of_a_held_record_can_be_repaired(graph: Graph) {
     let operation = wrecks::unexplained(&graph).await;
     let repo = graph.recoverer().open().await.unwrap();
-    let [proposal] = &repair::drift(&repo, None, Choice::Head).await.unwrap()[..] else {
+    let [proposal] = &repair::drift(&repo, None, Choice::Head).await.unwrap().made[..] else {
         panic!("one drifted")
     };
     assert!(matches!(repair::carry_out(&repo, proposal, &Hands).await.unwrap(), Acted::Settled));
@@ -241,7 +244,7 @@ async fn the_table_of_a_held_record_can_be_repaired(graph: Graph) {
 async fn a_table_that_recovery_settles_is_left_to_it(graph: Graph) {
     wrecks::complete(&graph).await;
     let repo = graph.recoverer().open().await.unwrap();
-    assert!(repair::drift(&repo, None, Choice::Pin).await.unwrap().is_empty());
+    assert!(repair::drift(&repo, None, Choice::Pin).await.unwrap().made.is_empty());
 }
 
 /// The same name and the same newest version, another branch: what we had judged must not become a version of it.
@@ -349,4 +352,33 @@ async fn a_record_that_its_writer_changes_is_not_put_aside(graph: Graph) {
     assert!(refused.to_string().contains("alive"), "{refused}");
     assert_eq!(graph.controls().await, [key.file_name().to_owned()]);
     graph.recovers_by(Verdict::RollForward).await;
+}
+
+/// The note tells it, which stays.
+async fn what_was_put_aside_stays_a_persons_though_the_copy_is_moved_away(graph: Graph) {
+    let operation = wrecks::half_done(&graph).await;
+    let repo = graph.recoverer().open().await.unwrap();
+    quarantine::quarantine(&repo, &operation, "a test", &Hands).await.unwrap();
+    let aside = Key::parse(&format!("__recovery/{operation}.json.quarantined")).unwrap();
+    graph.place.delete(&aside).await.unwrap();
+    let told = graph.recover().await;
+    assert_eq!(told.report.scopes.len(), 2, "{:?}", told.report.scopes);
+    assert!(
+        told.report.scopes.iter().all(|scope| scope.outcome == Outcome::Held),
+        "{:?}",
+        told.report.scopes
+    );
+}
+
+/// Back under its name it would be younger than that branch, and pass for a commit on it.
+async fn a_record_of_a_branch_that_was_made_anew_stays_aside(graph: Graph) {
+    let operation = wrecks::half_done_on_a_branch(&graph).await;
+    let repo = graph.recoverer().open().await.unwrap();
+    quarantine::quarantine(&repo, &operation, "a test", &Hands).await.unwrap();
+    graph.delete_branch(FEATURE).await;
+    graph.branch(FEATURE).await;
+    let before = graph.controls().await;
+    let refused = quarantine::restore(&repo, &operation).await.unwrap_err();
+    assert!(refused.kind() == Kind::Refused && refused.to_string().contains("anew"), "{refused}");
+    assert_eq!(graph.controls().await, before);
 }

@@ -351,19 +351,28 @@ impl Fault for NeverCloses {
     }
 }
 
-/// Files and lock do not say whose they are. The armed record of the first change is older than those of the second.
+/// Files and lock do not say whose they are. The armed record of the first change is older than those of the second; and what
+/// the second one's record names is the second's, whatever the clocks said.
 async fn what_another_change_has_staged_since_is_left_to_it(graph: Graph) {
-    let first = wrecks::schema_half_done(&graph).await;
-    let told = graph.recoverer().under(Arc::new(NeverCloses)).run().await.unwrap();
-    assert_eq!(told.only().outcome, Outcome::Failed, "{:?}", told.only());
-    assert_eq!(graph.controls().await, [format!("{first}.fence")]);
-    let second = wrecks::schema_complete(&graph).await;
-    let told = graph.recover().await;
-    assert_eq!(told.ended(&first), (Verdict::Finish, Outcome::Done), "{:?}", told.report.scopes);
-    assert_eq!(told.ended(&second), (Verdict::RollForward, Outcome::Done), "{:?}", told.report.scopes);
-    has_contract(&graph, &CHANGED).await;
-    is_unlocked(&graph).await;
-    graph.is_settled().await;
+    for is_clock_wrong in [false, true] {
+        let graph = Graph::on_disk(graph.dialect).await;
+        let first = wrecks::schema_half_done(&graph).await;
+        let told = graph.recoverer().under(Arc::new(NeverCloses)).run().await.unwrap();
+        assert_eq!(told.only().outcome, Outcome::Failed, "{:?}", told.only());
+        assert_eq!(graph.controls().await, [format!("{first}.fence")]);
+        let second = wrecks::schema_complete(&graph).await;
+        if is_clock_wrong {
+            let fence = graph.place.dir().join(format!("graph/__recovery/{first}.fence"));
+            let file = std::fs::File::options().write(true).open(fence).unwrap();
+            file.set_modified(std::time::SystemTime::now() + std::time::Duration::from_secs(3600)).unwrap();
+        }
+        let told = graph.recover().await;
+        assert_eq!(told.ended(&first), (Verdict::Finish, Outcome::Done), "{:?}", told.report.scopes);
+        assert_eq!(told.ended(&second), (Verdict::RollForward, Outcome::Done), "{:?}", told.report.scopes);
+        has_contract(&graph, &CHANGED).await;
+        is_unlocked(&graph).await;
+        graph.is_settled().await;
+    }
 }
 
 /// Nothing of it has moved when it is looked at; then its writer, who was promised to be dead, goes on. Whose the files are

@@ -102,8 +102,8 @@ pub(super) async fn release(repo: &Repository, run: &Run, found: &Found) -> Vec<
     let mut scopes = Vec::new();
     for operation in &found.tagged {
         let pending = found.intents.iter().any(|intent| intent.sidecar.operation == *operation);
-        let unjudged =
-            found.unjudged.iter().any(|held| held.key == ControlObject::Sidecar(operation.clone()).key());
+        let names = [ControlObject::Sidecar(operation.clone()), ControlObject::Fence(operation.clone())];
+        let unjudged = found.unjudged.iter().any(|held| names.iter().any(|name| name.key() == held.key));
         if pending || unjudged {
             continue;
         }

@@ -7,10 +7,12 @@ use super::act::Handles;
 use super::observe::fence_record;
 use crate::error::{Error, Result};
 use crate::model::fence::{FENCE_FORMAT, FenceRecord};
-use crate::model::{Branch, OperationId};
+use crate::model::sidecar::Sidecar;
+use crate::model::{Branch, OperationId, StoreTime};
 use crate::passes::hint;
-use crate::repo::Repository;
-use crate::store::{ControlObject, Key, Removed, Written};
+use crate::repo::snapshot::MANIFEST;
+use crate::repo::{Repository, branches};
+use crate::store::{ControlObject, Key, Object, Removed, Written};
 use bytes::Bytes;
 use serde::Serialize;
 
@@ -21,6 +23,8 @@ struct Note<'a> {
     nonce: String,
     closed_at: crate::model::Timestamp,
     quarantined: &'a str,
+    /// When the store took the record.
+    stored_at: StoreTime,
     /// Without one it is only the fence record that was put aside.
     had_sidecar: bool,
     reason: &'a str,
@@ -46,7 +50,13 @@ pub async fn quarantine(repo: &Repository, stem: &str, reason: &str, handles: &d
     };
     copy(repo, &aside, found.bytes.clone()).await?;
     if let ControlObject::Sidecar(operation) = &original {
-        close(repo, operation, reason, true, handles).await?;
+        close(
+            repo,
+            operation,
+            Putting { reason, stored_at: found.meta.last_modified, had_sidecar: true },
+            handles,
+        )
+        .await?;
         let record = FenceRecord {
             format: FENCE_FORMAT,
             operation: operation.clone(),
@@ -87,12 +97,14 @@ async fn quarantine_fence(
     handles: &dyn Handles,
 ) -> Result<()> {
     let closed = repo.store().head(&ControlObject::FenceClosed(operation.clone()).key()).await?;
-    match fence_record(repo, operation).await? {
-        Some(record) if closed.is_none() => {
+    let fence = repo.store().head(&ControlObject::Fence(operation.clone()).key()).await?;
+    match (fence_record(repo, operation).await?, fence) {
+        (Some(record), Some(fence)) if closed.is_none() => {
             if let Ok(record) = record {
                 copy(repo, &ControlObject::Quarantined(operation.into()), record.sidecar.into()).await?;
             }
-            close(repo, operation, reason, false, handles).await
+            let putting = Putting { reason, stored_at: fence.last_modified, had_sidecar: false };
+            close(repo, operation, putting, handles).await
         }
         _ => Err(no_record(&ControlObject::Sidecar(operation.clone()))),
     }
@@ -114,12 +126,18 @@ async fn copy(repo: &Repository, aside: &ControlObject, bytes: Bytes) -> Result<
     }
 }
 
+/// What is put aside, and why.
+struct Putting<'a> {
+    reason: &'a str,
+    stored_at: StoreTime,
+    had_sidecar: bool,
+}
+
 /// Writes the note that closes the operation's fence record.
 async fn close(
     repo: &Repository,
     operation: &OperationId,
-    reason: &str,
-    had_sidecar: bool,
+    Putting { reason, stored_at, had_sidecar }: Putting<'_>,
     handles: &dyn Handles,
 ) -> Result<()> {
     let note = Note {
@@ -127,6 +145,7 @@ async fn close(
         nonce: handles.ulid(),
         closed_at: handles.now(),
         quarantined: operation.as_str(),
+        stored_at,
         had_sidecar,
         reason,
     };
@@ -150,6 +169,9 @@ pub async fn restore(repo: &Repository, stem: &str) -> Result<()> {
     }
     let found = store.get(&aside.key()).await?;
     let found = found.ok_or_else(|| Error::missing(format!("no quarantined record {}", aside.key())))?;
+    if let ControlObject::Sidecar(operation) = &original {
+        require_its_branch(repo, operation, &found).await?;
+    }
     match store.create(&original.key(), found.bytes).await? {
         Written::Committed { .. } => {}
         Written::Conflict => {
@@ -168,9 +190,31 @@ pub async fn restore(repo: &Repository, stem: &str) -> Result<()> {
     store.delete(&aside.key()).await
 }
 
+/// Back under its name a record is as young as that, so a branch that was made anew since it was written would pass for its
+/// own.
+async fn require_its_branch(repo: &Repository, operation: &OperationId, aside: &Object) -> Result<()> {
+    let Ok(sidecar) = Sidecar::parse(operation.as_str(), &aside.bytes) else { return Ok(()) };
+    let note = parsed(repo, ControlObject::FenceClosed(operation.clone())).await?;
+    let stored_at = serde_json::from_value(note["stored_at"].clone()).unwrap_or(aside.meta.last_modified);
+    let listed = branches::list(repo.store(), MANIFEST).await?;
+    match listed.get(&sidecar.branch) {
+        Some(branch) if branch.stored_at > stored_at => Err(Error::refused(format!(
+            "branch {} was made anew after this record was written: it is about another branch of that name, and stays aside",
+            sidecar.branch
+        ))),
+        _ => Ok(()),
+    }
+}
+
 async fn parsed(repo: &Repository, object: ControlObject) -> Result<serde_json::Value> {
     let found = repo.store().get(&object.key()).await?;
     Ok(found.and_then(|found| serde_json::from_slice(&found.bytes).ok()).unwrap_or_default())
+}
+
+/// Whether a person has put the operation's record aside, as the note tells that stays: the copy may have been moved away.
+pub(super) async fn is_put_aside(repo: &Repository, operation: &OperationId) -> Result<bool> {
+    let note = parsed(repo, ControlObject::FenceClosed(operation.clone())).await?;
+    Ok(note.get("quarantined").is_some())
 }
 
 async fn is_note_without_sidecar(repo: &Repository, operation: &OperationId) -> Result<bool> {
@@ -181,7 +225,7 @@ async fn is_note_without_sidecar(repo: &Repository, operation: &OperationId) -> 
 async fn forget_note(repo: &Repository, operation: &OperationId) -> Result<()> {
     let (fence, closed) =
         (ControlObject::Fence(operation.clone()), ControlObject::FenceClosed(operation.clone()));
-    if parsed(repo, closed.clone()).await?.get("quarantined").is_none() {
+    if !is_put_aside(repo, operation).await? {
         return Ok(());
     }
     let tables = &parsed(repo, fence.clone()).await?["tables"];

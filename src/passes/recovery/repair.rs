@@ -6,7 +6,9 @@ use super::decide::drift::{Choice, Drift, chosen};
 use super::decide::schema::decide_leftover;
 use super::decide::{Policy, decide};
 use super::observation::TableRef;
-use super::observe::drift::{Drifted, find_drift, half_created, without_record};
+use super::observe::drift::{
+    Drifted, find_drift, half_created, only_history_is_lost, own_fork, without_record,
+};
 use super::observe::{Found, Grace, Intent, Quiet, Seen, component, find, find_all, group, leftover};
 use crate::error::{Error, Result};
 use crate::model::audit::Verdict;
@@ -39,45 +41,63 @@ enum Work {
     Record { table: TableKey, branch: Branch, pin: Version },
 }
 
+/// Repairs that could be made, and what could not be looked at or is beyond repair.
+#[derive(Debug, Default)]
+pub struct Proposals {
+    /// Each can be carried out.
+    pub made: Vec<Proposal>,
+    /// What, and why nothing can be proposed for it.
+    pub lost: Vec<(String, String)>,
+}
+
+impl Proposals {
+    fn lose(&mut self, at: &TableRef, why: String) {
+        self.lost.push((format!("{} on {}", at.table, at.branch), why));
+    }
+
+    /// Branches that could not be read may show what is asked for.
+    fn lose_branches(&mut self, unreadable: Vec<(Branch, Error)>) {
+        let lost = unreadable.into_iter();
+        self.lost.extend(lost.map(|(branch, why)| (format!("branch {branch}"), why.chain())));
+    }
+}
+
 /// Tables ahead of their pins: all of them, or one. Those that a crash record names are left to recovery, unless it holds the
 /// record.
 ///
 /// # Errors
-/// [`crate::Kind::Missing`] if all that was found is beyond repair: what the graph shows is gone, or cannot be read;
 /// [`crate::Kind::Refused`] while a schema change holds the write lock.
-pub async fn drift(repo: &Repository, only: Option<&TableKey>, choice: Choice) -> Result<Vec<Proposal>> {
+pub async fn drift(repo: &Repository, only: Option<&TableKey>, choice: Choice) -> Result<Proposals> {
     let found = find(repo).await?;
-    let snapshots = repo.snapshots(found.public_branches()).await?.read;
+    let snapshots = repo.snapshots(found.public_branches()).await?;
     let memory = Grace::default();
     let quiet = at_once(&memory);
     let settling = not_held(repo, &found, &quiet).await?;
-    let is_meant = |table: &TableKey| only.is_none_or(|only| table == only);
-    let (mut proposals, mut lost) = (Vec::new(), Vec::new());
-    for drifted in find_drift(repo, &found, &settling, &snapshots, &quiet).await? {
+    let is_meant = |at: &TableRef| only.is_none_or(|only| at.table == *only);
+    let mut proposals = Proposals::default();
+    for drifted in find_drift(repo, &found, &settling, &snapshots.read, &quiet).await? {
         match drifted {
+            Drifted::Seen(Drift { at, .. }) | Drifted::Unreadable(at, _) | Drifted::Failed(at, _)
+                if !is_meant(&at) => {}
             Drifted::Seen(Drift { at, lineage, .. }) if lineage.head < lineage.pin => {
-                lost.push((
-                    at,
-                    format!("the graph shows version {}, the newest is {}", lineage.pin, lineage.head),
-                ));
+                let why = format!("the graph shows version {}, the newest is {}", lineage.pin, lineage.head);
+                proposals.lose(&at, format!("{why}: it is beyond a choice of versions"));
             }
-            Drifted::Seen(Drift { at, .. }) if !is_meant(&at.table) => {}
             Drifted::Seen(drift) if drift.locked && drift.at.branch.is_main() => {
                 return Err(Error::refused(format!(
                     "a schema change holds the graph's write lock, and publishing would break it if it is alive: {} first",
                     hint::command(&["repair", "lock", "--exclusive"])
                 )));
             }
-            Drifted::Seen(drift) => proposals.push(propose(drift, choice)),
-            Drifted::Unreadable(at, why) => lost.push((at, why)),
-            Drifted::Failed(at, error) => lost.push((at, error.chain())),
+            Drifted::Seen(drift) => proposals.made.push(propose(drift, choice)),
+            Drifted::Unreadable(at, why) => {
+                proposals.lose(&at, format!("{why}: it is beyond a choice of versions"));
+            }
+            Drifted::Failed(at, error) => proposals.lose(&at, error.chain()),
         }
     }
-    lost.retain(|(at, _)| is_meant(&at.table));
-    if proposals.is_empty() && !lost.is_empty() {
-        let each: Vec<_> =
-            lost.iter().map(|(at, why)| format!("{} on {}: {why}", at.table, at.branch)).collect();
-        return Err(Error::missing(format!("these are beyond a choice of versions: {}", each.join("; "))));
+    if only.is_none() {
+        proposals.lose_branches(snapshots.unreadable);
     }
     Ok(proposals)
 }
@@ -153,18 +173,17 @@ async fn settles_lock(repo: &Repository, found: &Found) -> Result<bool> {
 }
 
 /// Branches whose creation died half-way.
-pub async fn branches(repo: &Repository) -> Result<Vec<Proposal>> {
+pub async fn branches(repo: &Repository) -> Result<Proposals> {
     let found = find(repo).await?;
-    let mut proposals = Vec::new();
+    let mut proposals = Proposals::default();
     for branch in half_created(repo, &found).await? {
         let snapshot = repo.snapshot(&branch).await?;
-        let own = snapshot.iter().flat_map(|at| at.state.entries()).find(|(_, entry)| entry.branch == branch);
-        if let Some((table, _)) = own {
-            return Err(Error::refused(format!(
-                "branch {branch} shows a fork of {table}: it is not half-created, only its history is lost"
-            )));
+        if let Some(table) = snapshot.as_ref().and_then(|at| own_fork(at)) {
+            let why = format!("{}: restore its files from a backup", only_history_is_lost(&branch, table));
+            proposals.lost.push((format!("branch {branch}"), why));
+            continue;
         }
-        proposals.push(Proposal {
+        proposals.made.push(Proposal {
             what: format!("remove branch {branch} of the manifest"),
             why: "no table was ever written on it, and no engine can open it; create it anew afterwards"
                 .into(),
@@ -176,27 +195,26 @@ pub async fn branches(repo: &Repository) -> Result<Vec<Proposal>> {
 
 /// Forks that the graph shows and that have lost their record: engines fail to check them out, and a cleanup of the line
 /// that they were forked from does not know that they share its files.
-///
-/// # Errors
-/// [`crate::Kind::Missing`] if all that was found is beyond repair: the fork's versions are gone, too.
-pub async fn missing_records(repo: &Repository, only: Option<&TableKey>) -> Result<Vec<Proposal>> {
+pub async fn missing_records(repo: &Repository, only: Option<&TableKey>) -> Result<Proposals> {
     let found = find(repo).await?;
-    let snapshots = repo.snapshots(found.public_branches()).await?.read;
-    let (mut proposals, mut lost) = (Vec::new(), Vec::new());
-    for (TableRef { table, branch }, pin) in without_record(repo, &snapshots).await? {
-        if only.is_some_and(|only| table != *only) {
+    let snapshots = repo.snapshots(found.public_branches()).await?;
+    let mut proposals = Proposals::default();
+    for (at, pin) in without_record(repo, &snapshots.read).await? {
+        if only.is_some_and(|only| at.table != *only) {
             continue;
         }
-        match repo.lost_record(&table, &branch, pin).await? {
-            Some(lineage) => proposals.push(propose_record(&table, &branch, pin, &lineage)),
-            None => lost.push(format!("{table} on {branch}, shown at version {pin}")),
+        match repo.lost_record(&at.table, &at.branch, pin).await? {
+            Some(lineage) => proposals.made.push(propose_record(&at.table, &at.branch, pin, &lineage)),
+            None => proposals.lose(
+                &at,
+                format!(
+                    "its files are gone with its record, and version {pin} is shown: restore them from a backup, or delete the branch with the engine"
+                ),
+            ),
         }
     }
-    if proposals.is_empty() && !lost.is_empty() {
-        return Err(Error::missing(format!(
-            "the files of these forks are gone with their records: {}; restore them from a backup, or delete the branch with the engine",
-            lost.join("; ")
-        )));
+    if only.is_none() {
+        proposals.lose_branches(snapshots.unreadable);
     }
     Ok(proposals)
 }
@@ -266,6 +284,9 @@ async fn remove_branch(repo: &Repository, branch: &Branch, permit: Permit) -> Re
     let found: Found = find(repo).await?;
     if !half_created(repo, &found).await?.contains(branch) {
         return Ok(Acted::LookAgain(format!("branch {branch} is whole or gone now")));
+    }
+    if let Some(table) = repo.snapshot(branch).await?.as_ref().and_then(own_fork) {
+        return Ok(Acted::LookAgain(only_history_is_lost(branch, table)));
     }
     repo.remove_manifest_branch(branch, permit).await.map(|()| Acted::Settled)
 }

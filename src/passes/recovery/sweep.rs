@@ -22,7 +22,12 @@ pub(super) async fn sweep(repo: &Repository, run: &Run) -> Result<Vec<ScopeRepor
     let found = find_all(repo).await?;
     repo.retain(|branch| found.branches.contains_key(branch));
     let half = drift::half_created(repo, &found).await?;
-    let mut scopes: Vec<ScopeReport> = half.iter().map(tell::half_created).collect();
+    let mut scopes = Vec::new();
+    for branch in &half {
+        let snapshot = repo.snapshot(branch).await.ok().flatten();
+        let table = snapshot.as_ref().and_then(drift::own_fork);
+        scopes.push(tell::half_created(branch, table));
+    }
     let snapshots = usable_snapshots(repo, &found, &half, &mut scopes).await?;
     let quiet = Quiet { memory: &run.grace, grace: run.policy.grace, uptime: (run.uptime)() };
     for drifted in drift::find_drift(repo, &found, &found.intents, &snapshots, &quiet).await? {

@@ -3,9 +3,10 @@
 use super::decide::{Decision, Timing, table_moves};
 use super::observation::TableRef;
 use super::observe::Unjudged;
+use super::observe::drift::only_history_is_lost;
 use crate::error::Error;
 use crate::model::audit::Verdict;
-use crate::model::{Branch, Version};
+use crate::model::{Branch, TableKey, Version};
 use crate::passes::hint;
 use crate::passes::report::{Outcome, ScopeReport, TableReport, Wait, WaitReason};
 use std::time::Duration;
@@ -133,10 +134,16 @@ pub(super) fn unjudged(unjudged: &Unjudged) -> ScopeReport {
     held(unjudged.key.to_string(), format!("{}{advice}", unjudged.reason))
 }
 
-/// A branch whose creation died half-way.
-pub(super) fn half_created(branch: &Branch) -> ScopeReport {
-    let reason = "it has no commit history: its creation died half-way, and no engine can open it; `outrigger repair branch --exclusive` removes it";
-    held(format!("branch {branch}"), reason.into())
+/// A branch without its commit history: one whose creation died half-way, or that shows a fork of `table` all the same.
+pub(super) fn half_created(branch: &Branch, table: Option<&TableKey>) -> ScopeReport {
+    let reason = match table {
+        None => "it has no commit history: its creation died half-way, and no engine can open it; `outrigger repair branch --exclusive` removes it".into(),
+        Some(table) => format!(
+            "{}, and no engine can open it: restore the branch's part of _graph_commits.lance from a backup",
+            only_history_is_lost(branch, table)
+        ),
+    };
+    held(format!("branch {branch}"), reason)
 }
 
 /// A fork that is shown and has lost its record.

@@ -1,8 +1,9 @@
 //! A writer's commits on one lineage of one table. Every commit is staged on the version that the writer has read, and
 //! committed when the test says so: at once, or late.
 
-use super::rows::table_batch;
+use super::rows::{table_batch, with_column};
 use super::{Graph, path_of};
+use arrow::array::RecordBatch;
 use lance::Dataset;
 use lance::dataset::optimize::{CompactionOptions, compact_files};
 use lance::dataset::transaction::{Operation, Transaction};
@@ -94,7 +95,17 @@ impl Line<'_> {
         self.stage_write(ids, WriteMode::Overwrite).await
     }
 
+    /// Every row replaced by rows with one more column.
+    pub async fn overwrite_with(&self, ids: &[&str], column: &str) -> u64 {
+        let rows = with_column(&table_batch(&self.table, ids, 40), column);
+        self.stage_rows(rows, WriteMode::Overwrite).await.commit().await.unwrap()
+    }
+
     async fn stage_write(&self, ids: &[&str], mode: WriteMode) -> Staged {
+        self.stage_rows(table_batch(&self.table, ids, 40), mode).await
+    }
+
+    async fn stage_rows(&self, rows: RecordBatch, mode: WriteMode) -> Staged {
         let base = Arc::new(self.open().await);
         let params = WriteParams {
             mode,
@@ -104,7 +115,7 @@ impl Line<'_> {
             ..WriteParams::default()
         };
         let insert = InsertBuilder::new(base.clone()).with_params(&params);
-        let transaction = insert.execute_uncommitted(vec![table_batch(&self.table, ids, 40)]).await.unwrap();
+        let transaction = insert.execute_uncommitted(vec![rows]).await.unwrap();
         Staged { base, transaction, affected: None }
     }
 

@@ -131,6 +131,16 @@ pub fn table_batch(table: &str, ids: &[&str], age: i32) -> RecordBatch {
     RecordBatch::try_new(table_schema(table), columns).unwrap()
 }
 
+/// The same rows with one more column of text.
+pub fn with_column(batch: &RecordBatch, name: &str) -> RecordBatch {
+    let mut fields = batch.schema().fields().to_vec();
+    fields.push(Arc::new(text(name, true)));
+    let mut columns = batch.columns().to_vec();
+    let values = (0..batch.num_rows()).map(|row| Some(format!("{name} {row}")));
+    columns.push(Arc::new(values.collect::<StringArray>()));
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap()
+}
+
 /// A text column by name; null is `None`.
 pub fn texts(batch: &RecordBatch, name: &str) -> Vec<Option<String>> {
     use arrow::array::AsArray;

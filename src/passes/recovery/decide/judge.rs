@@ -21,6 +21,9 @@ pub(super) struct Placed<'a> {
 
 /// Judges one claim as if no other claim shared its tables, except that the data above `elsewhere` is other claims'.
 pub fn judge(component: &Component, claim: &Claim, elsewhere: &BTreeSet<TableRef>) -> Judgement {
+    if let (Some(why), WriterKind::SchemaApply) = (&claim.held, claim.sidecar.kind) {
+        return Judgement::plain(Verdict::Hold, why);
+    }
     if let Some(marker) = &claim.marker {
         let reason = format!("its {} is published already", marker.verdict.as_str());
         let schema = schema::left_over(claim, marker.verdict);

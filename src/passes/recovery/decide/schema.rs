@@ -48,7 +48,10 @@ impl SchemaWork {
         Self {
             promote: Vec::new(),
             discard: staged_in(DISCARDING, seen),
-            remove_datasets: claim.sidecar.registrations.iter().map(|new| new.table.clone()).collect(),
+            remove_datasets: match seen.made_before {
+                None => claim.sidecar.registrations.iter().map(|new| new.table.clone()).collect(),
+                Some(_) => seen.left_datasets.clone(),
+            },
             made_before: seen.made_before,
             unlock: seen.locked,
         }

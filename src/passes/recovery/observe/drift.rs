@@ -2,13 +2,14 @@
 
 use super::super::decide::drift::Drift;
 use super::super::observation::{TableRef, TableSeen};
+use super::super::quarantine::is_put_aside;
 use super::evidence::TailWait;
 use super::find::lineages;
 use super::{CONCURRENCY, Found, Intent, Quiet, fence_record, table};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::model::sidecar::Sidecar;
 use crate::model::table_path::branch_path;
-use crate::model::{Branch, Version};
+use crate::model::{Branch, TableKey, Version};
 use crate::repo::tables::dataset_path;
 use crate::repo::{Repository, Snapshot};
 use crate::store::Key;
@@ -45,10 +46,21 @@ pub async fn find_drift(
             }
         }
     }
-    let probes = futures::stream::iter(lineages)
-        .map(|(at, pin, snapshot)| async move { (probe(repo, &at, pin).await, at, pin, snapshot) }.boxed());
-    let probed: Vec<_> = probes.buffered(CONCURRENCY).collect().await;
-    let probed: Vec<_> = probed.into_iter().filter(|(probed, ..)| !matches!(probed, Ok(None))).collect();
+    let mut lineages = lineages.into_iter().peekable();
+    let mut probed = Vec::new();
+    while lineages.peek().is_some() {
+        let batch = lineages.by_ref().take(CONCURRENCY).map(|(at, pin, snapshot)| {
+            async move { (probe(repo, &at, pin).await, at, pin, snapshot) }.boxed()
+        });
+        let mut batch = futures::future::join_all(batch).await;
+        // A store that does not answer for any of them would be asked for each with all our patience.
+        let is_silent =
+            |probed: &Result<_>| matches!(probed, Err(error) if error.kind() == Kind::Unavailable);
+        if batch.len() > 1 && batch.iter().all(|(probed, ..)| is_silent(probed)) {
+            batch.swap_remove(0).0?;
+        }
+        probed.extend(batch.into_iter().filter(|(probed, ..)| !matches!(probed, Ok(None))));
+    }
     quiet.memory.retain_tails(|at| probed.iter().any(|(_, drifted, ..)| drifted == at));
     let ended = if probed.is_empty() { Vec::new() } else { ended_writers(repo, found).await? };
     let look = Look { repo, quiet, ended, locked: found.is_locked() };
@@ -162,15 +174,31 @@ impl Look<'_> {
     }
 }
 
-/// The operations of closed fence records. Read only when something has drifted; a record that cannot be read explains
-/// nothing.
+/// The operations of closed fence records. Read only when something has drifted; a record that cannot be read, or that a
+/// person has put aside, explains nothing.
 async fn ended_writers(repo: &Repository, found: &Found) -> Result<Vec<Sidecar>> {
     let mut ended = Vec::new();
-    for operation in found.closed_fences.keys().filter(|closed| !found.quarantined.contains(closed)) {
+    for operation in found.closed_fences.keys() {
+        if is_put_aside(repo, operation).await? {
+            continue;
+        }
         let Some(Ok(record)) = fence_record(repo, operation).await? else { continue };
         ended.extend(Sidecar::parse(operation.as_str(), record.sidecar.as_bytes()));
     }
     Ok(ended)
+}
+
+/// A table of which a branch shows a fork of its own: then its creation came to its end.
+pub fn own_fork(snapshot: &Snapshot) -> Option<&TableKey> {
+    let mut own = snapshot.state.entries().filter(|(_, entry)| entry.branch == snapshot.branch);
+    own.next().map(|(table, _)| table)
+}
+
+/// What is wrong with a branch that has no commit history and was written all the same.
+pub fn only_history_is_lost(branch: &Branch, table: &TableKey) -> String {
+    format!(
+        "branch {branch} shows a fork of {table}: its creation came to its end, its commit history was lost since"
+    )
 }
 
 /// Branches whose creation died half-way: listed, but without their part of the history (graph-v3).

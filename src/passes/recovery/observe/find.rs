@@ -191,7 +191,7 @@ async fn read_sidecars(repo: &Repository, found: &mut Found, listed: Vec<(Operat
                 parsed.map(|sidecar| (sidecar, object)).map_err(|why| why.to_string())
             }
             Err(error) if error.kind() == Kind::Corrupt => Err(Unreadable::TooLarge(meta.size).to_string()),
-            Err(error) if error.is_local() => Err(error.chain()),
+            // One that we may not read may claim any table: nothing can be judged beside it.
             Err(error) => return Err(error),
         };
         match parsed {
@@ -231,7 +231,7 @@ pub(in crate::passes::recovery) async fn fence_record(
         Ok(Some(object)) => {
             Ok(Some(serde_json::from_slice(&object.bytes).map_err(|error| error.to_string())))
         }
-        Err(error) if error.is_local() => Ok(Some(Err(error.chain()))),
+        Err(error) if error.kind() == Kind::Corrupt => Ok(Some(Err(error.chain()))),
         Err(error) => Err(error),
     }
 }

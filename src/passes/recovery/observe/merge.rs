@@ -13,42 +13,51 @@ use crate::model::{Branch, TableKey};
 use crate::repo::{Dialect, Repository, Snapshot};
 use std::collections::BTreeMap;
 
-/// `None` unless the claim is a merge whose pins are all confirmed.
+/// `None` unless the claim is a merge whose pins are all confirmed, or of a format that confirms nothing: then it tells
+/// whether what an engine has shown of it is all of it.
 pub(super) async fn observe(
     repo: &Repository,
     found: &Found,
     target: &Snapshot,
     sidecar: &Sidecar,
 ) -> Result<Option<MergeSeen>> {
-    if sidecar.kind != WriterKind::BranchMerge || sidecar.pins.iter().any(|pin| pin.confirmed.is_none()) {
+    let confirms = sidecar.format >= 2;
+    let unconfirmed = confirms && sidecar.pins.iter().any(|pin| pin.confirmed.is_none());
+    if sidecar.kind != WriterKind::BranchMerge || unconfirmed {
         return Ok(None);
     }
-    let Some(source_id) = &sidecar.merge_source else {
-        return Ok(Some(MergeSeen::NotCompletable("the sidecar names no source commit".into())));
-    };
-    let commits = match all_commits(repo, found, target).await {
+    match rest_of(repo, found, target, sidecar).await {
         // A part of the history is missing: the merge base that the rest tells may be another.
-        Err(error) if error.is_local() => {
-            return Ok(Some(MergeSeen::Unknown(error.chain())));
-        }
-        commits => commits?,
+        Err(error) if error.is_local() => Ok(Some(MergeSeen::Unknown(error.chain()))),
+        seen => seen.map(Some),
+    }
+}
+
+async fn rest_of(
+    repo: &Repository,
+    found: &Found,
+    target: &Snapshot,
+    sidecar: &Sidecar,
+) -> Result<MergeSeen> {
+    let not = |why: &str| Ok(MergeSeen::NotCompletable(why.to_owned()));
+    let Some(source_id) = &sidecar.merge_source else {
+        return not("the sidecar names no source commit");
     };
+    let commits = all_commits(repo, found, target).await?;
     let own = commits.get(&sidecar.branch).cloned().unwrap_or_default();
     let everything: Vec<GraphCommit> = commits.into_values().flatten().collect();
     let (Some(source), Some(target_id)) =
         (everything.iter().find(|commit| commit.id == *source_id), before_merge(&own, source_id))
     else {
-        return Ok(Some(MergeSeen::NotCompletable(format!("commit {source_id} is in no branch's history"))));
+        return not(&format!("commit {source_id} is in no branch's history"));
     };
     let Some(base) = merge_base(&everything, source_id, target_id) else {
-        return Ok(Some(MergeSeen::NotCompletable("source and target have no common commit".into())));
+        return not("source and target have no common commit");
     };
     let (Some(source), Some(base)) = (entries_at(repo, source).await?, entries_at(repo, base).await?) else {
-        return Ok(Some(MergeSeen::NotCompletable(
-            "the merged commit or the merge base can no longer be read".into(),
-        )));
+        return not("the merged commit or the merge base can no longer be read");
     };
-    complete(repo, target, sidecar, &source, &base).await.map(Some)
+    complete(repo, target, sidecar, &source, &base).await
 }
 
 /// The target's commit that the merge was made on: its head, or the parent of the commit that records the merge. An engine's

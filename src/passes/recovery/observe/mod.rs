@@ -94,7 +94,12 @@ async fn usable_snapshot(repo: &Repository, found: &Found, branch: &Branch) -> R
     snapshot.writable()?;
     if snapshot.recognised.dialect == Dialect::GraphV3 && !repo.has_commit_branch(branch).await? {
         return Err(Error::corrupt(format!(
-            "branch {branch} has no commit history (its creation died half-way); `outrigger repair branch --exclusive` removes it"
+            "branch {branch} has no commit history: {}",
+            match drift::own_fork(&snapshot) {
+                None => "its creation died half-way, and `outrigger repair branch --exclusive` removes it"
+                    .to_owned(),
+                Some(table) => drift::only_history_is_lost(branch, table),
+            }
         )));
     }
     Ok(Some(snapshot))
@@ -168,7 +173,10 @@ async fn claim(
         schema: None,
     };
     if claim.branch == BranchSeen::Live {
-        claim.schema = schema::observe(repo, found, snapshot.map(|at| &**at), intent).await?;
+        match schema::observe(repo, found, snapshot.map(|at| &**at), intent).await {
+            Err(error) if error.is_local() => claim.held = Some(error.chain()),
+            seen => claim.schema = seen?,
+        }
     }
     if settled {
         return Ok(claim);

@@ -118,8 +118,12 @@ async fn misfit(repo: &Repository, compiled: &Compiled) -> Result<Option<String>
 
 /// `None` unless the claim is a schema change.
 ///
-/// Files and lock do not say whose they are. While the sidecar is there no other schema change begins; once a record has taken
-/// its place one may, and what is younger than the record is that one's.
+/// Files and lock do not say whose they are. While the sidecar is there no other schema change begins. Once a record has taken
+/// its place one may: what is younger than the record is that one's, and if its own record is there, so is all that it names,
+/// whatever a clock says of its age.
+///
+/// # Errors
+/// What cannot be read is an error that is local to this claim ([`Error::is_local`]): unknown is not incomplete.
 pub(super) async fn observe(
     repo: &Repository,
     found: &Found,
@@ -131,12 +135,21 @@ pub(super) async fn observe(
         return Ok(None);
     }
     let made_before = (intent.origin != Origin::Sidecar).then_some(intent.stored_at);
-    let may_be_its = |stored: StoreTime| made_before.is_none_or(|record| stored <= record);
+    let others: Vec<&Sidecar> = match made_before {
+        None => Vec::new(),
+        Some(_) => {
+            let others = found.intents.iter().map(|intent| &intent.sidecar);
+            others.filter(|other| concerns(other) && other.operation != sidecar.operation).collect()
+        }
+    };
+    let may_be_its =
+        |stored: StoreTime| others.is_empty() && made_before.is_none_or(|record| stored <= record);
     let mut staged = found.staged.clone();
     staged.retain(|_, stored| may_be_its(*stored));
     let (mut missing_datasets, mut left_datasets) = (Vec::new(), Vec::new());
     for new in &sidecar.registrations {
-        if repo.has_files(&new.table, made_before).await? {
+        let is_anothers = others.iter().any(|other| other.tables().any(|(table, _)| *table == new.table));
+        if !is_anothers && repo.has_files(&new.table, made_before).await? {
             left_datasets.push(new.table.clone());
         }
         if !repo.dataset_exists(&new.table).await? {

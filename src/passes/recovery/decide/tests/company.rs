@@ -302,6 +302,16 @@ mod not_concerned {
     }
 
     #[test]
+    fn what_is_settled_or_orphaned_does_not_wait_for_a_tail_that_is_held() {
+        let beside =
+            |other: Wreck| loads("A", "5 | Append@5 Append@6").claim(other.pin(PERSON, 5)).verdicts();
+        assert_eq!(beside(load("B").settled(Verdict::RollBack)), ["A hold", "B finish"]);
+        for orphan in [BranchSeen::Younger, BranchSeen::Gone] {
+            assert_eq!(beside(load("B").branch(orphan)), ["A hold", "B discard_orphan"]);
+        }
+    }
+
+    #[test]
     fn an_orphan_is_discarded_beside_the_claims_of_its_successor() {
         let claim = |name: &str| load(name).on("feature").pin(PERSON, 5);
         for orphan in [BranchSeen::Younger, BranchSeen::Gone] {

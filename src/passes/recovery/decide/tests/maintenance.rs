@@ -30,6 +30,33 @@ fn whatever_moved_is_shown_without_a_window() {
 }
 
 #[test]
+fn a_schema_change_is_undone_by_the_tail_that_maintenance_is_shown_by() {
+    let under = |kind| lone(of_kind(kind, "A").pin("Person", 5), "5 | CreateIndex").verdicts();
+    for kind in kinds() {
+        assert_eq!(under(kind), ["A roll_forward: Person shows 6"]);
+    }
+    assert_eq!(under(WriterKind::SchemaApply), ["A roll_back: Person restores 5 over 6"]);
+}
+
+#[test]
+fn maintenance_is_shown_in_part_and_a_commit_only_as_a_whole() {
+    let of = |kind, company: &str| {
+        let wreck = of_kind(kind, "A").pin("Person", 5).pin("Company", 9);
+        world().table("Person", "5 | EmptyDelete@5").table("Company", company).claim(wreck)
+    };
+    let (whole, part) = ("9 | EmptyDelete@9", "9 |");
+    let both = "A roll_forward: Person shows 6, Company shows 10";
+    for kind in kinds() {
+        assert_eq!(of(kind, whole).verdicts(), [both]);
+        assert!(of(kind, whole).reasons()[0].starts_with("only maintenance lies above the pins"), "{kind:?}");
+        assert_eq!(of(kind, part).verdicts(), ["A roll_forward: Person shows 6"]);
+    }
+    assert_eq!(of(WriterKind::Load, whole).verdicts(), [both]);
+    assert!(of(WriterKind::Load, whole).reasons()[0].starts_with("every commit is complete"));
+    assert_eq!(of(WriterKind::Load, part).verdicts(), ["A nothing_to_do"]);
+}
+
+#[test]
 fn tables_that_did_not_move_are_left() {
     for kind in kinds() {
         let wreck = of_kind(kind, "A").pin("Person", 5).pin("Company", 9);

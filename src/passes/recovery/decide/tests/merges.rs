@@ -118,6 +118,20 @@ mod tables_that_the_sidecar_does_not_name {
     }
 
     #[test]
+    fn where_nobody_can_tell_what_they_are_the_merge_is_held_shown_or_not() {
+        let why = "the history of the merged branch cannot be read";
+        for (history, told) in
+            [("5 | Append@5", ""), ("5 Append@5 |", "the graph shows its commit on every table, but ")]
+        {
+            let wreck =
+                merge("A").pin("Person", 5).confirmed(6).merging(Some(MergeSeen::Unknown(why.into())));
+            let world = lone(wreck, history);
+            assert_eq!(world.verdicts(), ["A hold"], "{history}");
+            assert_eq!(world.reasons(), [format!("{told}the rest of the merge cannot be told: {why}")]);
+        }
+    }
+
+    #[test]
     fn an_unconfirmed_merge_does_not_wait_for_them() {
         for seen in [None, not_completable(), switching("Tag", 2, 4)] {
             let wreck = merge("A").pin("Person", 5).merging(seen);

@@ -17,6 +17,8 @@ mod timing;
 mod undone;
 mod world;
 
+use std::collections::BTreeSet;
+
 /// Where to look up a row of the table (see [`super`]), or the boundary between two: what tips a world from one to the other.
 const INDEX: &[(&str, &str)] = &[
     ("1", "first_rows::a_marker_ends_an_operation_whatever_else_is_seen"),
@@ -38,13 +40,17 @@ const INDEX: &[(&str, &str)] = &[
     ("11", "drift::rows_that_nothing_explains_are_a_persons_choice"),
     ("1/2", "first_rows::a_marker_ends_an_operation_whatever_else_is_seen"),
     ("1/3", "properties::a_marker_and_an_orphan_never_move_a_table"),
+    ("1/4", "schema::a_marker_outweighs_what_the_change_looks_like"),
     ("2/3", "first_rows::the_list_of_branches_alone_makes_an_orphan_not_an_unreadable_table"),
     ("2/4", "schema::without_a_look_at_the_files_it_is_held"),
     ("2/6", "first_rows::a_version_whose_transaction_is_gone_makes_a_tail_unknown"),
     ("2/7", "shown::a_gap_between_the_expected_and_the_shown_version_is_held"),
     ("2/8", "first_rows::a_table_that_cannot_be_read_is_held_not_taken_for_absent"),
+    ("3/4", "schema::a_change_of_a_gone_or_younger_branch_is_an_orphan_however_complete"),
+    ("4/5", "maintenance::a_schema_change_is_undone_by_the_tail_that_maintenance_is_shown_by"),
     ("4/9", "schema::a_change_that_the_graph_shows_is_never_undone"),
     ("4/11", "schema::anything_but_one_overwrite_on_a_table_is_held"),
+    ("5/6", "maintenance::maintenance_is_shown_in_part_and_a_commit_only_as_a_whole"),
     ("5/7", "maintenance::without_a_tail_it_is_published_or_nothing_to_do"),
     ("5/8", "maintenance::without_a_tail_it_is_published_or_nothing_to_do"),
     ("5/10", "maintenance::a_restore_to_the_wrong_version_is_undone_for_maintenance_too"),
@@ -67,8 +73,22 @@ const INDEX: &[(&str, &str)] = &[
     ("10/11", "undone::unexplained_content_above_a_restore_is_held"),
 ];
 
+/// Each row with the later ones into which a world can tip: those that come next, and those that it keeps from being reached.
+const BOUNDARIES: &[(u8, &[u8])] = &[
+    (1, &[2, 3, 4]),
+    (2, &[3, 4, 6, 7, 8]),
+    (3, &[4]),
+    (4, &[5, 9, 11]),
+    (5, &[6, 7, 8, 10, 11]),
+    (6, &[7, 8, 9, 10, 11]),
+    (7, &[8, 9, 10, 11]),
+    (8, &[9, 10, 11]),
+    (9, &[10, 11]),
+    (10, &[11]),
+];
+
 #[test]
-fn every_row_has_its_test_and_the_index_is_true() {
+fn every_row_and_boundary_has_its_test_and_the_index_is_true() {
     let files = [
         ("commits", include_str!("commits.rs")),
         ("drift", include_str!("drift.rs")),
@@ -86,7 +106,10 @@ fn every_row_has_its_test_and_the_index_is_true() {
         let text = files.iter().find(|(known, _)| *known == file).unwrap().1;
         assert!(text.contains(&format!("fn {name}()")), "{place}: there is no {test}");
     }
-    for row in 1..=11 {
-        assert!(INDEX.iter().any(|(place, _)| *place == row.to_string()), "row {row}");
-    }
+    let rows = (1..=11).map(|row| row.to_string());
+    let boundaries =
+        BOUNDARIES.iter().flat_map(|(row, later)| later.iter().map(move |other| format!("{row}/{other}")));
+    let wanted: BTreeSet<String> = rows.chain(boundaries).collect();
+    let there: BTreeSet<String> = INDEX.iter().map(|(place, _)| (*place).to_owned()).collect();
+    assert_eq!(there, wanted);
 }

@@ -4,7 +4,7 @@ use super::world::*;
 use crate::model::audit::Verdict;
 use crate::passes::recovery::decide::{Decision, Timing, Window};
 use crate::passes::recovery::observation::ContractFile::{self, Compiled, Source, State};
-use crate::passes::recovery::observation::SchemaSeen;
+use crate::passes::recovery::observation::{BranchSeen, SchemaSeen};
 
 const ALL_STAGED: [ContractFile; 3] = [Source, Compiled, State];
 
@@ -216,4 +216,32 @@ fn what_follows_a_published_change_is_finished_in_the_direction_of_its_marker() 
     assert_eq!(only(&world().claim(undone.creating("Tag")), None).timing, Timing::Now, "its dataset is gone");
     let done = schema_apply("A").pin("Person", 5).settled(Verdict::RollForward);
     assert_eq!(only(&world().claim(done), None).timing, Timing::Now, "nothing is left but records");
+}
+
+#[test]
+fn a_marker_outweighs_what_the_change_looks_like() {
+    let complete = change(staged(&ALL_STAGED), "5 | Overwrite@5");
+    let half = change(staged(&[Source]), "5 |");
+    for (mut world, alone, ended) in
+        [(complete, Verdict::RollForward, Verdict::RollBack), (half, Verdict::RollBack, Verdict::RollForward)]
+    {
+        assert_eq!(verdict(&world), alone);
+        world.0.claims[0].marker = Some(marker(ended));
+        let decision = only(&world, Some(Window::Exclusive));
+        assert_eq!(picture(&decision), "A finish");
+        let work = decision.schema.unwrap();
+        assert_eq!(work.discard.is_empty(), ended == Verdict::RollForward);
+        assert_eq!(work.promote.is_empty(), ended == Verdict::RollBack);
+    }
+}
+
+#[test]
+fn a_change_of_a_gone_or_younger_branch_is_an_orphan_however_complete() {
+    for seen in [BranchSeen::Gone, BranchSeen::Younger] {
+        let mut world = change(staged(&ALL_STAGED), "5 | Overwrite@5");
+        assert_eq!(verdict(&world), Verdict::RollForward);
+        world.0.claims[0].branch = seen;
+        let decision = only(&world, Some(Window::Exclusive));
+        assert_eq!((picture(&decision).as_str(), decision.schema), ("A discard_orphan", None));
+    }
 }
