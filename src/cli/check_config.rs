@@ -19,7 +19,13 @@ pub(super) struct Args {
 
 pub(super) async fn run(args: Args) -> Result<Exit> {
     let sources = args.configured.sources(Vec::new())?;
-    let loaded = load(&sources).map_err(|faults| Error::invalid(faults.to_string()))?;
+    let loaded = load(&sources).map_err(|faults| {
+        let error = Error::invalid(faults.to_string());
+        if args.format == Format::Json {
+            output::json(&serde_json::json!({ "exit": Exit::of(&error).code(), "error": error.chain() }));
+        }
+        error
+    })?;
     let report = check::report(&loaded, SystemClock::new().now());
     match args.format {
         Format::Json => output::json(&report),

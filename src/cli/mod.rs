@@ -135,7 +135,7 @@ const REPO_VARIABLE: &str = "OUTRIGGER_REPO";
 struct Target {
     /// The repository: s3://bucket/prefix, file:///directory or a path.
     // A refused address may hold a password: the help does not repeat it.
-    #[arg(long, env = REPO_VARIABLE, hide_env_values = true, value_name = "URI")]
+    #[arg(long, env = REPO_VARIABLE, hide_env_values = true, value_name = "URI", allow_hyphen_values = true)]
     repo: String,
     /// How to print the result.
     #[arg(long, value_enum, default_value_t = Format::Table)]

@@ -3,6 +3,7 @@
 use super::{Format, Target, output};
 use crate::app;
 use crate::error::{Error, Result};
+use crate::model::OperationId;
 use crate::model::sidecar::{MAX_SIDECAR_BYTES, Sidecar};
 use crate::passes::hint;
 use crate::passes::recovery::observe::{Intent, find};
@@ -31,6 +32,7 @@ pub(super) enum Action {
     )]
     Show {
         /// The operation's id, or the record's file name.
+        #[arg(allow_hyphen_values = true)]
         id: String,
         #[command(flatten)]
         target: Target,
@@ -41,8 +43,9 @@ Example:
   outrigger sidecars quarantine 00000000000000000000000001.json --reason \"a stray script\" --repo /srv/orders")]
     Quarantine {
         /// The record's name, with or without `.json`.
+        #[arg(allow_hyphen_values = true)]
         name: String,
-        /// Why; kept with the record.
+        /// Why; kept beside a record that is named by an operation's id, and listed with it.
         #[arg(long, default_value = "not given", value_name = "TEXT")]
         reason: String,
         #[command(flatten)]
@@ -54,6 +57,7 @@ Example:
     )]
     Restore {
         /// The record's name, with or without `.json.quarantined`.
+        #[arg(allow_hyphen_values = true)]
         name: String,
         #[command(flatten)]
         target: Target,
@@ -103,7 +107,7 @@ pub(super) async fn run(action: Action) -> Result<Exit> {
         }
         Action::Restore { name, target } => {
             quarantine::restore(&graph(&target).await?, &name).await?;
-            tell_moved(&target, &name, "counts", "counts again");
+            tell_moved(&target, &name, "counts", "is back: it counts again, for engines too");
             Ok(Exit::Converged)
         }
     }
@@ -171,10 +175,15 @@ async fn put_aside(repo: &Repository, aside: &Meta) -> Result<Row> {
     let stem = name.split_once('.').map_or(name, |(stem, _)| stem);
     let object = repo.store().get_limited(&aside.key, MAX_SIDECAR_BYTES).await;
     let sidecar = object.ok().flatten().and_then(|object| Sidecar::parse(stem, &object.bytes).ok());
+    let reason = match OperationId::parse(stem) {
+        Ok(operation) => quarantine::reason(repo, &operation).await?,
+        Err(_) => None,
+    };
+    let reason = reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
     Ok(Row {
         name: name.to_owned(),
         stored_at: Some(aside.last_modified.to_string()),
-        problem: Some("put aside: engines do not see it, nothing is done about it".into()),
+        problem: Some(format!("put aside{reason}: engines do not see it, nothing is done about it")),
         ..sidecar.as_ref().map(content).unwrap_or_default()
     })
 }

@@ -149,7 +149,7 @@ impl Repository {
             (ACTORS, true) => actors_schema(),
             _ => {
                 return Err(Error::missing(format!(
-                    "{name} has no branch {branch}; `outrigger repair branch --exclusive` removes it"
+                    "{name} has no branch {branch}; `outrigger repair branch --exclusive` offers to remove it"
                 )));
             }
         };

@@ -113,7 +113,7 @@ impl Repository {
                  the bucket"
             )));
         }
-        Err(Error::refused(format!(
+        Err(Error::invalid(format!(
             "{at} holds no __manifest and no *.lance dataset: it is no repository that we know; nothing was written"
         )))
     }

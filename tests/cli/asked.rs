@@ -24,13 +24,14 @@ async fn a_record_is_listed_shown_put_aside_and_brought_back() {
         assert_eq!(on(&graph, &["sidecars", "show", &name, "--format", "json"]).json(), stored);
     }
 
-    let moved = on(&graph, &["sidecars", "quarantine", &operation, "--format", "json"]).json();
+    let words = ["sidecars", "quarantine", &operation, "--reason", "ticket 12", "--format", "json"];
+    let moved = on(&graph, &words).json();
     assert_eq!(moved, serde_json::json!({ "name": operation, "state": "quarantined" }));
     let aside = format!("{operation}.json.quarantined");
     let listed = on(&graph, &["sidecars", "list", "--format", "json"]).json();
     assert_eq!((&listed[0]["name"], &listed[0]["kind"]), (&aside.into(), &"Load".into()));
     assert!(listed[0]["tables"].as_u64() > Some(0), "{listed}");
-    assert!(listed[0]["problem"].as_str().unwrap().contains("put aside"));
+    assert!(listed[0]["problem"].as_str().unwrap().contains("put aside (ticket 12)"), "{listed}");
     // By each name that `restore` takes.
     for ending in ["", ".json", ".fence", ".quarantined", ".json.quarantined"] {
         let shown = on(&graph, &["sidecars", "show", &format!("{operation}{ending}"), "--format", "json"]);

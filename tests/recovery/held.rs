@@ -285,7 +285,7 @@ async fn a_store_that_answers_for_no_table_ends_the_search(graph: Graph) {
     graph.table(KNOWS).index().await;
     let told = graph.recoverer().under(Arc::new(Throttles)).run().await.unwrap();
     let scope = told.only();
-    assert_eq!((scope.scope.as_str(), scope.outcome), ("drift and leftovers", Outcome::Failed), "{scope:?}");
+    assert_eq!((scope.scope.as_str(), scope.outcome), ("drift", Outcome::Failed), "{scope:?}");
 }
 
 /// As a loss of power leaves it.

@@ -137,10 +137,10 @@ pub enum Unreadable {
     #[error("it is not a sidecar: {0}")]
     NotASidecar(String),
     /// Written by a newer release than this one knows.
-    #[error("its format version {0} is newer than the newest known, 2")]
+    #[error("its format version {0} is newer than the newest known, 2: a newer Outrigger may read it")]
     NewerFormat(u64),
     /// A kind of writer that no rule covers.
-    #[error("its writer kind {0:?} is unknown")]
+    #[error("its writer kind {0:?} is unknown: a newer Outrigger may know it")]
     UnknownKind(String),
     /// A name inside breaks its rule.
     #[error(transparent)]

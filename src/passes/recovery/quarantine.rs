@@ -12,6 +12,7 @@ use crate::model::{Branch, OperationId, StoreTime};
 use crate::passes::hint;
 use crate::repo::snapshot::MANIFEST;
 use crate::repo::{Repository, branches};
+use crate::store::layout::recovery_dir;
 use crate::store::{ControlObject, Key, Object, Removed, Written};
 use bytes::Bytes;
 use serde::Serialize;
@@ -50,13 +51,8 @@ pub async fn quarantine(repo: &Repository, stem: &str, reason: &str, handles: &d
     };
     copy(repo, &aside, found.bytes.clone()).await?;
     if let ControlObject::Sidecar(operation) = &original {
-        close(
-            repo,
-            operation,
-            Putting { reason, stored_at: found.meta.last_modified, had_sidecar: true },
-            handles,
-        )
-        .await?;
+        let stored_at = listed_at(repo, &original).await?.unwrap_or(found.meta.last_modified);
+        close(repo, operation, Putting { reason, stored_at, had_sidecar: true }, handles).await?;
         let record = FenceRecord {
             format: FENCE_FORMAT,
             operation: operation.clone(),
@@ -97,13 +93,13 @@ async fn quarantine_fence(
     handles: &dyn Handles,
 ) -> Result<()> {
     let closed = repo.store().head(&ControlObject::FenceClosed(operation.clone()).key()).await?;
-    let fence = repo.store().head(&ControlObject::Fence(operation.clone()).key()).await?;
+    let fence = listed_at(repo, &ControlObject::Fence(operation.clone())).await?;
     match (fence_record(repo, operation).await?, fence) {
         (Some(record), Some(fence)) if closed.is_none() => {
             if let Ok(record) = record {
                 copy(repo, &ControlObject::Quarantined(operation.into()), record.sidecar.into()).await?;
             }
-            let putting = Putting { reason, stored_at: fence.last_modified, had_sidecar: false };
+            let putting = Putting { reason, stored_at: fence, had_sidecar: false };
             close(repo, operation, putting, handles).await
         }
         _ => Err(no_record(&ControlObject::Sidecar(operation.clone()))),
@@ -168,15 +164,18 @@ pub async fn restore(repo: &Repository, stem: &str) -> Result<()> {
         return store.delete(&ControlObject::FenceClosed(operation.clone()).key()).await;
     }
     let found = store.get(&aside.key()).await?;
-    let found = found.ok_or_else(|| Error::missing(format!("no quarantined record {}", aside.key())))?;
+    let list = || hint::command(&["sidecars", "list"]);
+    let found = found
+        .ok_or_else(|| Error::missing(format!("no quarantined record {}; see {}", aside.key(), list())))?;
     if let ControlObject::Sidecar(operation) = &original {
         require_its_branch(repo, operation, &found).await?;
     }
     match store.create(&original.key(), found.bytes).await? {
         Written::Committed { .. } => {}
         Written::Conflict => {
+            let look = hint::command(&["sidecars", "show", original.key().file_name()]);
             let exists = format!(
-                "{} exists again with other content; both are left alone: its operation is pending, and what was put aside is only evidence",
+                "{} exists again with other content; both are left alone: {look} prints it, and it is what counts",
                 original.key()
             );
             return Err(Error::moved(exists));
@@ -188,6 +187,13 @@ pub async fn restore(repo: &Repository, stem: &str) -> Result<()> {
         forget_note(repo, &operation).await?;
     }
     store.delete(&aside.key()).await
+}
+
+/// When the store took an object, as it is listed, like the branches' records that it is compared with: a GET tells whole
+/// seconds only.
+async fn listed_at(repo: &Repository, object: &ControlObject) -> Result<Option<StoreTime>> {
+    let listed = repo.store().list(&recovery_dir()).await?;
+    Ok(listed.into_iter().find(|meta| meta.key == object.key()).map(|meta| meta.last_modified))
 }
 
 /// Back under its name a record is as young as that, so a branch that was made anew since it was written would pass for its
@@ -215,6 +221,12 @@ async fn parsed(repo: &Repository, object: ControlObject) -> Result<serde_json::
 pub(super) async fn is_put_aside(repo: &Repository, operation: &OperationId) -> Result<bool> {
     let note = parsed(repo, ControlObject::FenceClosed(operation.clone())).await?;
     Ok(note.get("quarantined").is_some())
+}
+
+/// Why a person has put the operation's record aside.
+pub async fn reason(repo: &Repository, operation: &OperationId) -> Result<Option<String>> {
+    let note = parsed(repo, ControlObject::FenceClosed(operation.clone())).await?;
+    Ok(note["reason"].as_str().map(str::to_owned))
 }
 
 async fn is_note_without_sidecar(repo: &Repository, operation: &OperationId) -> Result<bool> {

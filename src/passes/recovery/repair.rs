@@ -99,6 +99,12 @@ pub async fn drift(repo: &Repository, only: Option<&TableKey>, choice: Choice) -
     if only.is_none() {
         proposals.lose_branches(snapshots.unreadable);
     }
+    if let Some(unjudged) = found.unjudged.first() {
+        for proposal in &mut proposals.made {
+            proposal.why +=
+                &format!("; but {} cannot be read, and may explain them: settle it first", unjudged.key);
+        }
+    }
     Ok(proposals)
 }
 
@@ -177,7 +183,13 @@ pub async fn branches(repo: &Repository) -> Result<Proposals> {
     let found = find(repo).await?;
     let mut proposals = Proposals::default();
     for branch in half_created(repo, &found).await? {
-        let snapshot = repo.snapshot(&branch).await?;
+        let snapshot = match repo.snapshot(&branch).await {
+            Err(error) if error.is_local() => {
+                proposals.lost.push((format!("branch {branch}"), error.chain()));
+                continue;
+            }
+            snapshot => snapshot?,
+        };
         if let Some(table) = snapshot.as_ref().and_then(|at| own_fork(at)) {
             let why = format!("{}: restore its files from a backup", only_history_is_lost(&branch, table));
             proposals.lost.push((format!("branch {branch}"), why));

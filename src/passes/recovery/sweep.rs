@@ -4,12 +4,14 @@
 use super::act::{Acted, Turn, act};
 use super::decide::drift::decide_drift;
 use super::decide::schema::decide_leftover;
+use super::decide::standing::FILES_FIRST;
 use super::decide::{Decision, Timing};
 use super::observe::{Found, Quiet, Seen, drift, find_all, is_explained_since, leftover, lineages};
 use super::run::Run;
 use super::{retire, tell};
 use crate::error::{Error, Result};
 use crate::model::Branch;
+use crate::model::audit::Verdict;
 use crate::model::sidecar::{Sidecar, WriterKind};
 use crate::passes::report::{Outcome, ScopeReport};
 use crate::repo::branches;
@@ -24,19 +26,36 @@ pub(super) async fn sweep(repo: &Repository, run: &Run) -> Result<Vec<ScopeRepor
     let half = drift::half_created(repo, &found).await?;
     let mut scopes = Vec::new();
     for branch in &half {
-        let snapshot = repo.snapshot(branch).await.ok().flatten();
-        let table = snapshot.as_ref().and_then(drift::own_fork);
-        scopes.push(tell::half_created(branch, table));
+        scopes.push(match repo.snapshot(branch).await {
+            Ok(snapshot) => tell::half_created(branch, snapshot.as_ref().and_then(drift::own_fork)),
+            Err(error) if error.is_local() => {
+                let why =
+                    format!("it has no commit history and cannot be read: {}; {FILES_FIRST}", error.chain());
+                tell::held(format!("branch {branch}"), why)
+            }
+            Err(error) => tell::failed(format!("branch {branch}"), &error),
+        });
     }
     let snapshots = usable_snapshots(repo, &found, &half, &mut scopes).await?;
     let quiet = Quiet { memory: &run.grace, grace: run.policy.grace, uptime: (run.uptime)() };
-    for drifted in drift::find_drift(repo, &found, &found.intents, &snapshots, &quiet).await? {
+    let drifted = match drift::find_drift(repo, &found, &found.intents, &snapshots, &quiet).await {
+        Ok(drifted) => drifted,
+        Err(error) => {
+            scopes.push(tell::failed("drift".into(), &error));
+            Vec::new()
+        }
+    };
+    for drifted in drifted {
         let name = |at: &super::observation::TableRef| format!("drift {} on {}", at.table, at.branch);
         match drifted {
             drift::Drifted::Unreadable(at, why) => scopes.push(tell::held(name(&at), why)),
             drift::Drifted::Failed(at, error) => scopes.push(tell::failed(name(&at), &error)),
             drift::Drifted::Seen(drift) => {
-                let decision = decide_drift(&drift, &run.policy);
+                let mut decision = decide_drift(&drift, &run.policy);
+                if decision.verdict == Verdict::Hold && !found.unjudged.is_empty() {
+                    decision.reason +=
+                        "; a record that cannot be read may explain them: settle that one first";
+                }
                 scopes.push(carry_out(repo, run, name(&drift.at), &decision, &found).await);
             }
         }

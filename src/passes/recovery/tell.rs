@@ -1,5 +1,6 @@
 //! The pass's report: what is said of each scope, and what to do where a person is asked.
 
+use super::decide::standing::{FILES_FIRST, GOES_ON};
 use super::decide::{Decision, Timing, table_moves};
 use super::observation::TableRef;
 use super::observe::Unjudged;
@@ -31,6 +32,11 @@ pub(super) fn planned(decision: &Decision) -> ScopeReport {
         Outcome::Held => advice(decision),
         _ => waits.map(|wait| waits_for(&wait)),
     };
+    // The grace is not all that an undoing waits for.
+    let then = "; then for a window: `outrigger window open --for 10m` or `outrigger once --exclusive` while no writer is active";
+    let needs_window =
+        decision.verdict == Verdict::RollBack && matches!(decision.timing, Timing::Grace { .. });
+    let more = more.map(|more| if needs_window { more + then } else { more });
     ScopeReport { waits, ..said(decision, outcome, more.as_deref()) }
 }
 
@@ -39,6 +45,9 @@ fn advice(decision: &Decision) -> Option<String> {
     let operation =
         decision.operations.first().filter(|_| !decision.reason.contains("`outrigger "))?.as_str();
     let show = hint::command(&["sidecars", "show", operation]);
+    if [FILES_FIRST, GOES_ON].iter().any(|said| decision.reason.contains(said)) {
+        return Some(format!("{show} prints its record"));
+    }
     let aside = hint::command(&["sidecars", "quarantine", operation]);
     Some(format!("look at it with {show}; {aside} puts the record aside"))
 }
@@ -137,7 +146,7 @@ pub(super) fn unjudged(unjudged: &Unjudged) -> ScopeReport {
 /// A branch without its commit history: one whose creation died half-way, or that shows a fork of `table` all the same.
 pub(super) fn half_created(branch: &Branch, table: Option<&TableKey>) -> ScopeReport {
     let reason = match table {
-        None => "it has no commit history: its creation died half-way, and no engine can open it; `outrigger repair branch --exclusive` removes it".into(),
+        None => "it has no commit history: its creation died half-way, and no engine can open it; `outrigger repair branch --exclusive` offers to remove it".into(),
         Some(table) => format!(
             "{}, and no engine can open it: restore the branch's part of _graph_commits.lance from a backup",
             only_history_is_lost(branch, table)

@@ -150,8 +150,17 @@ fn judge(drift: &Drift) -> (Verdict, Option<TableWork>, String) {
             }
             None => {
                 let (hide, show) = (repair(table, "pin"), repair(table, "head"));
+                let first = match drift.locked && drift.at.branch.is_main() {
+                    true => {
+                        let unlock = hint::command(&["repair", "lock", "--exclusive"]);
+                        format!(
+                            "; a schema change holds the graph's write lock: if it is dead, {unlock} first"
+                        )
+                    }
+                    false => String::new(),
+                };
                 let reason = format!(
-                    "commits that nothing explains: {found}; while no writer is active, {hide} hides them, {show} shows them"
+                    "commits that nothing explains: {found}; while no writer is active, {hide} offers to hide them, {show} to show them{first}"
                 );
                 (Verdict::Hold, None, reason)
             }

@@ -112,7 +112,7 @@ pub fn decide_leftover(left: &Leftover, policy: &Policy) -> Option<Decision> {
     let (verdict, schema, reason) = match (seen.staged.contains(&ContractFile::State), &seen.inconsistent) {
         _ if seen.staged.is_empty() && !seen.locked => return None,
         _ if seen.staged.is_empty() => {
-            hold("a schema change holds the graph's write lock and left no record; while no writer is active, `outrigger repair lock --exclusive` removes it".into())
+            hold("a schema change holds the graph's write lock and left no record; while no writer is active, `outrigger repair lock --exclusive` offers to remove it".into())
         }
         _ if let Some(why) = owned => hold(why),
         (true, None) => {

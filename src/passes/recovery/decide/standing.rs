@@ -33,17 +33,22 @@ pub enum Standing {
     Unknown(String),
 }
 
+/// Said where what the graph shows is gone: the record is not what is to be mended.
+pub const FILES_FIRST: &str = "restore its files from a backup";
+
+/// Said where something is there and cannot be read.
+pub const GOES_ON: &str = "once it can, this goes on by itself";
+
 /// Judges one pin against its lineage. `elsewhere`: the data in the tail is other claims', so only what the graph shows
 /// can be this one's.
 pub fn standing(claim: &Claim, pin: &Pin, seen: Option<&TableSeen>, elsewhere: bool) -> Standing {
     match seen {
         None => Standing::Unknown(format!("{} was not observed", pin.table)),
-        Some(TableSeen::Unreadable(why)) => Standing::Unknown(format!(
-            "{} cannot be read: {why}; once it can, this goes on by itself",
-            pin.table
-        )),
+        Some(TableSeen::Unreadable(why)) => {
+            Standing::Unknown(format!("{} cannot be read: {why}; {GOES_ON}", pin.table))
+        }
         Some(TableSeen::Missing { what, placed: true, .. }) => {
-            Standing::Unknown(format!("the graph shows {} but {what}", pin.table))
+            Standing::Unknown(format!("the graph shows {} but {what}; {FILES_FIRST}", pin.table))
         }
         Some(TableSeen::Missing { what, .. }) => Standing::Missing(what.clone()),
         Some(TableSeen::Present(lineage)) => match contradiction(pin, lineage) {

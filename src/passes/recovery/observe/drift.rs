@@ -46,6 +46,10 @@ pub async fn find_drift(
             }
         }
     }
+    // In an order in which tables of one folder do not stand together: a store may throttle one.
+    lineages.sort_by_cached_key(|(at, ..)| {
+        dataset_path(&at.table).map(|path| path.split('/').next_back().map(str::to_owned)).ok()
+    });
     let mut lineages = lineages.into_iter().peekable();
     let mut probed = Vec::new();
     while lineages.peek().is_some() {
@@ -56,11 +60,15 @@ pub async fn find_drift(
         // A store that does not answer for any of them would be asked for each with all our patience.
         let is_silent =
             |probed: &Result<_>| matches!(probed, Err(error) if error.kind() == Kind::Unavailable);
-        if batch.len() > 1 && batch.iter().all(|(probed, ..)| is_silent(probed)) {
+        if batch.len() > 1 && probed.is_empty() && batch.iter().all(|(probed, ..)| is_silent(probed)) {
             batch.swap_remove(0).0?;
         }
-        probed.extend(batch.into_iter().filter(|(probed, ..)| !matches!(probed, Ok(None))));
+        probed.extend(batch);
     }
+    probed.retain(|(probed, ..)| !matches!(probed, Ok(None)));
+    probed.sort_by(|(_, one, ..), (_, other, ..)| {
+        one.branch.cmp(&other.branch).then(one.table.cmp(&other.table))
+    });
     quiet.memory.retain_tails(|at| probed.iter().any(|(_, drifted, ..)| drifted == at));
     let ended = if probed.is_empty() { Vec::new() } else { ended_writers(repo, found).await? };
     let look = Look { repo, quiet, ended, locked: found.is_locked() };

@@ -115,7 +115,9 @@ async fn complete(
             continue;
         }
         let shown = target.state.entry(table);
-        if same(shown, Some(wanted)) || shows_fork_of(repo, target, table, shown, wanted).await? {
+        let has_it =
+            shown.is_some_and(|shown| shown.branch == wanted.branch && shown.version >= wanted.version);
+        if has_it || shows_fork_of(repo, target, table, shown, wanted).await? {
             continue;
         }
         let Some(shown) = shown.filter(|shown| same(Some(shown), base.get(table))) else {
@@ -142,7 +144,8 @@ async fn complete(
     Ok(MergeSeen::Completable(switches))
 }
 
-/// Whether the target shows its own fork of exactly the wanted version: the merge was published.
+/// Whether the target shows its own fork of exactly the wanted version, or what was written on it since: the merge was
+/// published.
 async fn shows_fork_of(
     repo: &Repository,
     target: &Snapshot,
@@ -150,7 +153,7 @@ async fn shows_fork_of(
     shown: Option<&Entry>,
     wanted: &Entry,
 ) -> Result<bool> {
-    let own = |shown: &&Entry| shown.branch == target.branch && shown.version == wanted.version;
+    let own = |shown: &&Entry| shown.branch == target.branch && shown.version >= wanted.version;
     let own = shown.filter(own).is_some() && !target.branch.is_main();
     Ok(own && takeover(repo, target, table, wanted).await? == Some(target.branch.clone()))
 }

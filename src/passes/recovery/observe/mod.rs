@@ -96,7 +96,7 @@ async fn usable_snapshot(repo: &Repository, found: &Found, branch: &Branch) -> R
         return Err(Error::corrupt(format!(
             "branch {branch} has no commit history: {}",
             match drift::own_fork(&snapshot) {
-                None => "its creation died half-way, and `outrigger repair branch --exclusive` removes it"
+                None => "its creation died half-way, and `outrigger repair branch --exclusive` offers to remove it"
                     .to_owned(),
                 Some(table) => drift::only_history_is_lost(branch, table),
             }

@@ -3,7 +3,7 @@
 
 use super::super::observation::{ContractFile, Origin, SchemaSeen};
 use super::{Found, Intent};
-use crate::error::{Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::model::contract::{Compiled, StateFile};
 use crate::model::sidecar::{MAX_SIDECAR_BYTES, Sidecar, WriterKind};
 use crate::model::{Branch, StoreTime, TableKey};
@@ -135,13 +135,15 @@ pub(super) async fn observe(
         return Ok(None);
     }
     let made_before = (intent.origin != Origin::Sidecar).then_some(intent.stored_at);
-    let others: Vec<&Sidecar> = match made_before {
-        None => Vec::new(),
-        Some(_) => {
-            let others = found.intents.iter().map(|intent| &intent.sidecar);
-            others.filter(|other| concerns(other) && other.operation != sidecar.operation).collect()
-        }
-    };
+    let others = found.intents.iter().map(|intent| &intent.sidecar);
+    let others: Vec<&Sidecar> =
+        others.filter(|other| concerns(other) && other.operation != sidecar.operation).collect();
+    if let (Some(other), None) = (others.first(), made_before) {
+        return Err(Error::refused(format!(
+            "whose the staged schema files are cannot be told before schema change {} is settled or put aside",
+            other.operation
+        )));
+    }
     let may_be_its =
         |stored: StoreTime| others.is_empty() && made_before.is_none_or(|record| stored <= record);
     let mut staged = found.staged.clone();
