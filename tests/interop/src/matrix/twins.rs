@@ -31,10 +31,13 @@ impl Sight {
     }
 }
 
+/// An engine, and the steps that it takes.
+type Course = (Engine, String);
+
 pub struct Twins {
     /// Where the twins are made, one numbered root each.
     base: String,
-    known: Mutex<HashMap<(Engine, String), Arc<OnceCell<Seen>>>>,
+    known: Mutex<HashMap<Course, Arc<OnceCell<Seen>>>>,
 }
 
 impl Twins {

@@ -11,8 +11,10 @@ const FINALIZED: &str = "mutation.post_finalize_pre_publisher";
 const PUBLISHED: &str = "graph_publish.after_manifest_commit";
 const RECORDING: &str = "graph_publish.before_commit_append";
 const INDEX: &str = "ensure_indices.post_stage_pre_commit_btree";
-/// Where every load and mutation passes, and what is right there.
-const WALK: [(&str, &str, fn(State) -> State); 5] = [
+/// What a place is called, its failpoint, and what is right there.
+type Place = (&'static str, &'static str, fn(State) -> State);
+/// Where every load and mutation passes.
+const WALK: [Place; 5] = [
     ("before-sidecar", SIDECAR_WRITE, |untouched| untouched),
     ("finalized", FINALIZED, State::forward),
     ("recording", RECORDING, State::recording),
