@@ -79,7 +79,8 @@ impl Repository {
     /// Recognises what lies at the store's root. Reads only.
     ///
     /// # Errors
-    /// [`Kind::Missing`] if nothing of ours lies there, [`Kind::Refused`] for a format that we do not know.
+    /// [`Kind::Missing`] if nothing of ours lies there, [`Kind::Invalid`] if only other things do, [`Kind::Refused`] for a format
+    /// that we do not know.
     pub async fn open(store: Store) -> Result<Self> {
         let main = Snapshot::read(&store, &store.session(), &Branch::main()).await?;
         let Some(main) = main else { return Self::open_without_manifest(store).await };

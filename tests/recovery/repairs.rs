@@ -37,6 +37,7 @@ on_both_dialects!(
     a_lock_that_is_taken_anew_while_it_is_removed_keeps_its_record,
     a_record_that_its_writer_changes_is_not_put_aside,
     what_was_put_aside_stays_a_persons_though_the_copy_is_moved_away,
+    a_lost_record_under_a_crash_record_is_told_with_its_remedy,
     a_record_of_a_branch_that_was_made_anew_stays_aside,
     what_was_restored_on_a_branch_that_is_gone_is_taken_back_whatever_ended_the_act,
 );
@@ -381,4 +382,15 @@ async fn a_record_of_a_branch_that_was_made_anew_stays_aside(graph: Graph) {
     let refused = quarantine::restore(&repo, &operation).await.unwrap_err();
     assert!(refused.kind() == Kind::Refused && refused.to_string().contains("anew"), "{refused}");
     assert_eq!(graph.controls().await, before);
+}
+
+/// Its files are healthy: an old backup over them would lose what is newer.
+async fn a_lost_record_under_a_crash_record_is_told_with_its_remedy(graph: Graph) {
+    let operation = wrecks::half_done_on_a_branch(&graph).await;
+    graph.place.delete(&record()).await.unwrap();
+    let told = graph.recover().await;
+    let scope = told.of(&operation);
+    assert_eq!((scope.verdict, scope.outcome), (Verdict::Hold, Outcome::Held), "{scope:?}");
+    assert!(scope.reason.contains("repair missing-ref --exclusive --table node:Person"), "{scope:?}");
+    assert!(!scope.reason.contains("backup") && !scope.reason.contains("quarantine"), "{scope:?}");
 }

@@ -33,7 +33,7 @@ pub(super) fn planned(decision: &Decision) -> ScopeReport {
         _ => waits.map(|wait| waits_for(&wait)),
     };
     // The grace is not all that an undoing waits for.
-    let then = "; then for a window: `outrigger window open --for 10m` or `outrigger once --exclusive` while no writer is active";
+    let then = "; then for a window, if none is open: `outrigger window open --for 10m` or `outrigger once --exclusive` while no writer is active";
     let needs_window =
         decision.verdict == Verdict::RollBack && matches!(decision.timing, Timing::Grace { .. });
     let more = more.map(|more| if needs_window { more + then } else { more });

@@ -48,7 +48,7 @@ pub fn standing(claim: &Claim, pin: &Pin, seen: Option<&TableSeen>, elsewhere: b
             Standing::Unknown(format!("{} cannot be read: {why}; {GOES_ON}", pin.table))
         }
         Some(TableSeen::Missing { what, placed: true, .. }) => {
-            Standing::Unknown(format!("the graph shows {} but {what}; {FILES_FIRST}", pin.table))
+            Standing::Unknown(format!("the graph shows {} but {what}", pin.table))
         }
         Some(TableSeen::Missing { what, .. }) => Standing::Missing(what.clone()),
         Some(TableSeen::Present(lineage)) => match contradiction(pin, lineage) {

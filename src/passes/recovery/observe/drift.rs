@@ -60,10 +60,16 @@ pub async fn find_drift(
         // A store that does not answer for any of them would be asked for each with all our patience.
         let is_silent =
             |probed: &Result<_>| matches!(probed, Err(error) if error.kind() == Kind::Unavailable);
-        if batch.len() > 1 && probed.is_empty() && batch.iter().all(|(probed, ..)| is_silent(probed)) {
+        let silent = batch.len() > 1 && batch.iter().all(|(probed, ..)| is_silent(probed));
+        if silent && probed.is_empty() {
             batch.swap_remove(0).0?;
         }
         probed.extend(batch);
+        if silent {
+            let unasked =
+                || Error::new(Kind::Unavailable, "not asked for: the store did not answer for other tables");
+            probed.extend(lineages.by_ref().map(|(at, pin, snapshot)| (Err(unasked()), at, pin, snapshot)));
+        }
     }
     probed.retain(|(probed, ..)| !matches!(probed, Ok(None)));
     probed.sort_by(|(_, one, ..), (_, other, ..)| {

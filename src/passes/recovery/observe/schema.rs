@@ -140,7 +140,7 @@ pub(super) async fn observe(
         others.filter(|other| concerns(other) && other.operation != sidecar.operation).collect();
     if let (Some(other), None) = (others.first(), made_before) {
         return Err(Error::refused(format!(
-            "whose the staged schema files are cannot be told before schema change {} is settled or put aside",
+            "whose the staged schema files are cannot be told before schema change {} is settled, or one of the two is put aside",
             other.operation
         )));
     }

@@ -4,6 +4,8 @@ use super::super::observation::{Lineage, TableRef, TableSeen};
 use crate::error::Result;
 use crate::model::history::StepKind;
 use crate::model::{Branch, Version};
+use crate::passes::hint;
+use crate::passes::recovery::decide::standing::FILES_FIRST;
 use crate::repo::tables::Table;
 use crate::repo::{Repository, Snapshot};
 
@@ -36,7 +38,15 @@ async fn read(repo: &Repository, snapshot: &Snapshot, at: &TableRef, floor: Vers
     let missing = |what: String| (TableSeen::Missing { what, pin, placed }, None);
     if !at.branch.is_main() {
         match repo.table_branch(&at.table, &at.branch).await? {
-            None => return Ok(missing(format!("{} has no branch {}", at.table, at.branch))),
+            None => {
+                let what = format!("{} has no branch {}", at.table, at.branch);
+                let anew =
+                    hint::command(&["repair", "missing-ref", "--exclusive", "--table", at.table.as_str()]);
+                return Ok(missing(match placed {
+                    true => format!("{what}: its record is lost; {anew} offers to write it anew"),
+                    false => what,
+                }));
+            }
             Some(record) if !placed && record.origin()? != (pin_branch.clone(), pin) => {
                 let (from, version) = record.origin()?;
                 let what = format!(
@@ -49,7 +59,8 @@ async fn read(repo: &Repository, snapshot: &Snapshot, at: &TableRef, floor: Vers
         }
     }
     let Some(table) = repo.table(&at.table, &at.branch).await? else {
-        return Ok(missing(format!("{} has no versions on branch {}", at.table, at.branch)));
+        let what = format!("{} has no versions on branch {}", at.table, at.branch);
+        return Ok(missing(if placed { format!("{what}; {FILES_FIRST}") } else { what }));
     };
     // An unplaced fork continues the numbers of the lineage that it was forked from: its own history starts above the pin.
     let floor = if placed { floor.min(pin) } else { pin };
