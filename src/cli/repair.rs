@@ -132,22 +132,20 @@ pub(super) async fn run(args: Args) -> Result<Exit> {
         Kind::MissingRef => repair::missing_records(&repo, table.as_ref()).await?,
     };
     let mut repairs = Vec::new();
-    for (what, why) in &proposals.lost {
-        let failed = Outcome::Failed { reason: why.clone(), exit: Exit::Failed };
-        let repair = Repair { what, why: "it could not be looked at, or is beyond repair", outcome: failed };
+    // One after the other, as they happen.
+    let mut tell = |what, why, outcome| {
+        let repair = Repair { what, why, outcome };
         if args.target.format == Format::Table {
             print(&repair);
         }
         repairs.push(repair);
+    };
+    for (what, reason) in &proposals.lost {
+        let outcome = Outcome::Failed { reason: reason.clone(), exit: Exit::Failed };
+        tell(what.as_str(), "it could not be looked at, or is beyond repair", outcome);
     }
     for proposal in &proposals.made {
-        let outcome = settle(&args, &repo, proposal).await;
-        let repair = Repair { what: &proposal.what, why: &proposal.why, outcome };
-        // One after the other, as they happen.
-        if args.target.format == Format::Table {
-            print(&repair);
-        }
-        repairs.push(repair);
+        tell(&proposal.what, &proposal.why, settle(&args, &repo, proposal).await);
     }
     let exit = Exit::worst(repairs.iter().map(|repair| (&repair.outcome).into()));
     match args.target.format {

@@ -176,7 +176,7 @@ async fn put_aside(repo: &Repository, aside: &Meta) -> Result<Row> {
     let object = repo.store().get_limited(&aside.key, MAX_SIDECAR_BYTES).await;
     let sidecar = object.ok().flatten().and_then(|object| Sidecar::parse(stem, &object.bytes).ok());
     let reason = match OperationId::parse(stem) {
-        Ok(operation) => quarantine::reason(repo, &operation).await?,
+        Ok(operation) => quarantine::note(repo, &operation).await?.and_then(|note| note.reason),
         Err(_) => None,
     };
     let reason = reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
@@ -227,8 +227,7 @@ async fn show(id: &str, target: &Target) -> Result<Exit> {
 /// Name and text of a record, under the name that was given or one that it stands for. Every name by which it can be put aside
 /// or brought back finds it, wherever it lies now.
 async fn stored(repo: &Repository, id: &str) -> Result<Option<(String, String)>> {
-    let stem = id.strip_suffix(".quarantined").unwrap_or(id);
-    let stem = stem.strip_suffix(".json").or(stem.strip_suffix(".fence")).unwrap_or(stem);
+    let stem = quarantine::stem(id);
     let others = [".json", ".json.quarantined", ".fence"].map(|ending| format!("{stem}{ending}"));
     for name in std::iter::once(id.to_owned()).chain(others) {
         let Ok(key) = Key::parse(&format!("{RECOVERY_DIR}/{name}")) else { continue };

@@ -10,9 +10,9 @@ use super::places::{self, Places};
 use super::rows::{MANIFEST_COLUMNS, manifest_rows, row_addresses};
 use super::trouble::explain;
 use crate::error::{Error, Result};
-use crate::model::manifest::{BrokenRow, ManifestRow, ManifestState};
+use crate::model::manifest::{BrokenRow, Entry, ManifestRow, ManifestState};
 use crate::model::table_path::branch_path;
-use crate::model::{Branch, Version};
+use crate::model::{Branch, TableKey, Version};
 use crate::store::{Key, Store};
 use futures::TryStreamExt;
 use lance::Dataset;
@@ -134,6 +134,11 @@ impl Snapshot {
         Error::corrupt(format!(
             "branch {branch}: {error}; nothing on this branch is judged until a person mends it"
         ))
+    }
+
+    /// What it shows of tables on its own Lance branch: on main all, elsewhere the forks.
+    pub fn own_entries(&self) -> impl Iterator<Item = (&TableKey, &Entry)> {
+        self.state.entries().filter(|(_, entry)| entry.branch == self.branch)
     }
 
     /// The handle, shown to the publisher.

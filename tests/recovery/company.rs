@@ -195,8 +195,8 @@ async fn a_writer_that_publishes_during_the_look_is_not_recorded_as_undone(graph
     graph.is_settled().await;
 }
 
-/// Its record is the same name with other content; undone as unconfirmed, an acknowledged merge would be lost.
-async fn a_merge_that_is_confirmed_during_the_look_is_shown(graph: Graph) {
+/// A merge whose tables are committed, its operation, and its writer's confirmation that is yet to come.
+async fn unconfirmed_merge(graph: Graph) -> (Arc<Graph>, String, impl Future<Output = ()> + Send + 'static) {
     let source = wrecks::merge(&graph).await;
     let draft = || graph.sidecar("BranchMerge").on(wrecks::FEATURE).merging(&source);
     let operation = draft().pin(PERSON, 2, 3).write().await;
@@ -205,6 +205,12 @@ async fn a_merge_that_is_confirmed_during_the_look_is_shown(graph: Graph) {
     let graph = Arc::new(graph);
     let (writer, key) = (graph.clone(), operation.clone());
     let confirms = async move { writer.put_sidecar(&key, confirmed).await };
+    (graph, operation, confirms)
+}
+
+/// Its record is the same name with other content; undone as unconfirmed, an acknowledged merge would be lost.
+async fn a_merge_that_is_confirmed_during_the_look_is_shown(graph: Graph) {
+    let (graph, operation, confirms) = unconfirmed_merge(graph).await;
     let at_person = |call: &Call| call.path.as_ref().contains(&path_of(PERSON));
     let fault = Arc::new(Meanwhile::at(at_person, confirms));
     let told = graph.recoverer().under(fault.clone()).run().await.unwrap();
@@ -291,14 +297,7 @@ async fn a_record_that_is_put_aside_during_the_look_is_left(graph: Graph) {
 
 /// Between the second listing and the arming: only the record that is looked at again tells.
 async fn a_merge_that_is_confirmed_while_its_undoing_begins_is_shown(graph: Graph) {
-    let source = wrecks::merge(&graph).await;
-    let draft = || graph.sidecar("BranchMerge").on(wrecks::FEATURE).merging(&source);
-    let operation = draft().pin(PERSON, 2, 3).write().await;
-    graph.table_on(PERSON, wrecks::FEATURE).upsert(&["eve"]).await;
-    let confirmed = draft().confirmed(PERSON, 2, 3).json(&operation).await.to_string();
-    let graph = Arc::new(graph);
-    let (writer, key) = (graph.clone(), operation.clone());
-    let confirms = async move { writer.put_sidecar(&key, confirmed).await };
+    let (graph, operation, confirms) = unconfirmed_merge(graph).await;
     let fence = format!("__recovery/{operation}.fence");
     let arms = move |call: &Call| is_write(call) && call.path.as_ref().ends_with(&fence);
     let fault = Arc::new(Meanwhile::at(arms, confirms));

@@ -35,7 +35,7 @@ pub struct Claim {
     pub sidecar: Sidecar,
     /// Where it was found.
     pub origin: Origin,
-    /// Why nothing is done about it, if a person is at work on it.
+    /// Why nothing is done about it: a person is at work on it, or the files of its schema change cannot be told.
     pub held: Option<String>,
     /// Whether its graph branch is still the one it was written for.
     pub branch: BranchSeen,

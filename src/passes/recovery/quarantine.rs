@@ -19,16 +19,41 @@ use serde::Serialize;
 
 /// The note that stays: who may be surprised later finds when and why.
 #[derive(Debug, Serialize)]
-struct Note<'a> {
+struct NewNote<'a> {
     format: u32,
     nonce: String,
     closed_at: crate::model::Timestamp,
     quarantined: &'a str,
-    /// When the store took the record.
     stored_at: StoreTime,
-    /// Without one it is only the fence record that was put aside.
     had_sidecar: bool,
     reason: &'a str,
+}
+
+/// What such a note says to those who come later.
+#[derive(Debug)]
+pub struct Note {
+    /// When the store took the record.
+    stored_at: Option<StoreTime>,
+    /// Without one it is only the fence record that was put aside.
+    had_sidecar: bool,
+    /// Why.
+    pub reason: Option<String>,
+}
+
+/// The note of a person who has put the operation's record aside. It stays though the copy may have been moved away. The closing
+/// of an ended undoing is none.
+pub async fn note(repo: &Repository, operation: &OperationId) -> Result<Option<Note>> {
+    let said = parsed(repo, ControlObject::FenceClosed(operation.clone())).await?;
+    Ok(said.get("quarantined").is_some().then(|| Note {
+        stored_at: serde_json::from_value(said["stored_at"].clone()).ok(),
+        had_sidecar: said["had_sidecar"] != false,
+        reason: said["reason"].as_str().map(str::to_owned),
+    }))
+}
+
+async fn parsed(repo: &Repository, object: ControlObject) -> Result<serde_json::Value> {
+    let found = repo.store().get(&object.key()).await?;
+    Ok(found.and_then(|found| serde_json::from_slice(&found.bytes).ok()).unwrap_or_default())
 }
 
 /// Moves `__recovery/<stem>.json` to `….json.quarantined`. Of an operation that has only an armed fence record, the sidecar's
@@ -39,8 +64,8 @@ struct Note<'a> {
 /// writer had committed is held for a person. *Dies between*: both names exist and the original still counts; the same command
 /// finishes. *Its writer finishes meanwhile*: the copy stays as evidence of a finished operation. *Its writer changes it
 /// meanwhile* (a merge confirms): the older copy is taken away again, and nothing has changed.
-pub async fn quarantine(repo: &Repository, stem: &str, reason: &str, handles: &dyn Handles) -> Result<()> {
-    let (original, aside) = names(stem)?;
+pub async fn quarantine(repo: &Repository, name: &str, reason: &str, handles: &dyn Handles) -> Result<()> {
+    let (original, aside) = names(name)?;
     repo.require_writable(&Branch::main()).await?;
     let store = repo.store();
     let Some(found) = store.get(&original.key()).await? else {
@@ -67,7 +92,9 @@ pub async fn quarantine(repo: &Repository, stem: &str, reason: &str, handles: &d
     match store.delete_if(&original.key(), state).await? {
         Removed::Deleted | Removed::Absent => Ok(()),
         Removed::Changed => {
-            if let ControlObject::Sidecar(operation) = &original {
+            if let ControlObject::Sidecar(operation) = &original
+                && note(repo, operation).await?.is_some()
+            {
                 forget_note(repo, operation).await?;
             }
             store.delete(&aside.key()).await?;
@@ -136,7 +163,7 @@ async fn close(
     Putting { reason, stored_at, had_sidecar }: Putting<'_>,
     handles: &dyn Handles,
 ) -> Result<()> {
-    let note = Note {
+    let note = NewNote {
         format: FENCE_FORMAT,
         nonce: handles.ulid(),
         closed_at: handles.now(),
@@ -152,23 +179,26 @@ async fn close(
 /// that is armed again.
 ///
 /// *Dies between*: both names exist and the original counts again; the same command finishes.
-pub async fn restore(repo: &Repository, stem: &str) -> Result<()> {
-    let (original, aside) = names(stem)?;
+pub async fn restore(repo: &Repository, name: &str) -> Result<()> {
+    let (original, aside) = names(name)?;
     repo.require_writable(&Branch::main()).await?;
     let store = repo.store();
-    if let ControlObject::Sidecar(operation) = &original
-        && is_note_without_sidecar(repo, operation).await?
-    {
+    let note = match &original {
+        ControlObject::Sidecar(operation) => note(repo, operation).await?.map(|note| (operation, note)),
+        _ => None,
+    };
+    if let Some((operation, Note { had_sidecar: false, .. })) = &note {
         // The note last: as long as it is there, the same command finishes.
         store.delete(&aside.key()).await?;
-        return store.delete(&ControlObject::FenceClosed(operation.clone()).key()).await;
+        return store.delete(&ControlObject::FenceClosed((*operation).clone()).key()).await;
     }
-    let found = store.get(&aside.key()).await?;
-    let list = || hint::command(&["sidecars", "list"]);
-    let found = found
-        .ok_or_else(|| Error::missing(format!("no quarantined record {}; see {}", aside.key(), list())))?;
+    let found = store.get(&aside.key()).await?.ok_or_else(|| {
+        let list = hint::command(&["sidecars", "list"]);
+        Error::missing(format!("no quarantined record {}; see {list}", aside.key()))
+    })?;
     if let ControlObject::Sidecar(operation) = &original {
-        require_its_branch(repo, operation, &found).await?;
+        let stored_at = note.as_ref().and_then(|(_, note)| note.stored_at);
+        require_its_branch(repo, operation, &found, stored_at).await?;
     }
     match store.create(&original.key(), found.bytes).await? {
         Written::Committed { .. } => {}
@@ -183,8 +213,8 @@ pub async fn restore(repo: &Repository, stem: &str) -> Result<()> {
         // The copy is the only one that is certain: it stays until the same command finds the original there.
         Written::Unknown { error } => return Err(error),
     }
-    if let ControlObject::Sidecar(operation) = original.clone() {
-        forget_note(repo, &operation).await?;
+    if let Some((operation, _)) = note {
+        forget_note(repo, operation).await?;
     }
     store.delete(&aside.key()).await
 }
@@ -198,10 +228,14 @@ async fn listed_at(repo: &Repository, object: &ControlObject) -> Result<Option<S
 
 /// Back under its name a record is as young as that, so a branch that was made anew since it was written would pass for its
 /// own.
-async fn require_its_branch(repo: &Repository, operation: &OperationId, aside: &Object) -> Result<()> {
+async fn require_its_branch(
+    repo: &Repository,
+    operation: &OperationId,
+    aside: &Object,
+    stored_at: Option<StoreTime>,
+) -> Result<()> {
     let Ok(sidecar) = Sidecar::parse(operation.as_str(), &aside.bytes) else { return Ok(()) };
-    let note = parsed(repo, ControlObject::FenceClosed(operation.clone())).await?;
-    let stored_at = serde_json::from_value(note["stored_at"].clone()).unwrap_or(aside.meta.last_modified);
+    let stored_at = stored_at.unwrap_or(aside.meta.last_modified);
     let listed = branches::list(repo.store(), MANIFEST).await?;
     match listed.get(&sidecar.branch) {
         Some(branch) if branch.stored_at > stored_at => Err(Error::refused(format!(
@@ -212,34 +246,11 @@ async fn require_its_branch(repo: &Repository, operation: &OperationId, aside: &
     }
 }
 
-async fn parsed(repo: &Repository, object: ControlObject) -> Result<serde_json::Value> {
-    let found = repo.store().get(&object.key()).await?;
-    Ok(found.and_then(|found| serde_json::from_slice(&found.bytes).ok()).unwrap_or_default())
-}
-
-/// Whether a person has put the operation's record aside, as the note tells that stays: the copy may have been moved away.
-pub(super) async fn is_put_aside(repo: &Repository, operation: &OperationId) -> Result<bool> {
-    let note = parsed(repo, ControlObject::FenceClosed(operation.clone())).await?;
-    Ok(note.get("quarantined").is_some())
-}
-
-/// Why a person has put the operation's record aside.
-pub async fn reason(repo: &Repository, operation: &OperationId) -> Result<Option<String>> {
-    let note = parsed(repo, ControlObject::FenceClosed(operation.clone())).await?;
-    Ok(note["reason"].as_str().map(str::to_owned))
-}
-
-async fn is_note_without_sidecar(repo: &Repository, operation: &OperationId) -> Result<bool> {
-    Ok(parsed(repo, ControlObject::FenceClosed(operation.clone())).await?["had_sidecar"] == false)
-}
-
-/// Removes the closed record that quarantining wrote, and leaves alone what an undoing wrote: that is known by its tables.
+/// Removes the closed record that quarantining wrote, and the fence record unless an undoing wrote it: that is known by its
+/// tables.
 async fn forget_note(repo: &Repository, operation: &OperationId) -> Result<()> {
     let (fence, closed) =
         (ControlObject::Fence(operation.clone()), ControlObject::FenceClosed(operation.clone()));
-    if !is_put_aside(repo, operation).await? {
-        return Ok(());
-    }
     let tables = &parsed(repo, fence.clone()).await?["tables"];
     if tables.is_null() || *tables == serde_json::json!([]) {
         repo.store().delete(&fence.key()).await?;
@@ -247,12 +258,16 @@ async fn forget_note(repo: &Repository, operation: &OperationId) -> Result<()> {
     repo.store().delete(&closed.key()).await
 }
 
+/// A record's name without any ending that it may have had or has now.
+pub fn stem(name: &str) -> &str {
+    let name = name.strip_suffix(".quarantined").unwrap_or(name);
+    name.strip_suffix(".json").or(name.strip_suffix(".fence")).unwrap_or(name)
+}
+
 /// Both names of a record: as engines read it, and aside.
-fn names(stem: &str) -> Result<(ControlObject, ControlObject)> {
-    let name = stem.strip_suffix(".quarantined").unwrap_or(stem);
-    let name = name.strip_suffix(".json").or(name.strip_suffix(".fence")).unwrap_or(name);
+fn names(name: &str) -> Result<(ControlObject, ControlObject)> {
     let named = |ending: &str| {
-        let key = Key::parse(&format!("{}/{name}{ending}", crate::store::layout::RECOVERY_DIR));
+        let key = Key::parse(&format!("{}/{}{ending}", crate::store::layout::RECOVERY_DIR, stem(name)));
         key.map(|key| ControlObject::parse(&key)).map_err(|bad| Error::invalid(bad.to_string()))
     };
     match (named(".json")?, named(".json.quarantined")?) {
@@ -260,7 +275,7 @@ fn names(stem: &str) -> Result<(ControlObject, ControlObject)> {
             original @ (ControlObject::Sidecar(_) | ControlObject::OddSidecar(_)),
             aside @ ControlObject::Quarantined(_),
         ) => Ok((original, aside)),
-        _ => Err(Error::invalid(format!("{stem:?} is not the name of a crash record"))),
+        _ => Err(Error::invalid(format!("{name:?} is not the name of a crash record"))),
     }
 }
 

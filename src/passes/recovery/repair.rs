@@ -4,6 +4,7 @@
 use super::act::{Acted, Handles, act};
 use super::decide::drift::{Choice, Drift, chosen};
 use super::decide::schema::decide_leftover;
+use super::decide::standing::FILES_FIRST;
 use super::decide::{Policy, decide};
 use super::observation::TableRef;
 use super::observe::drift::{
@@ -190,8 +191,8 @@ pub async fn branches(repo: &Repository) -> Result<Proposals> {
             }
             snapshot => snapshot?,
         };
-        if let Some(table) = snapshot.as_ref().and_then(|at| own_fork(at)) {
-            let why = format!("{}: restore its files from a backup", only_history_is_lost(&branch, table));
+        if let Some(table) = snapshot.as_ref().and_then(own_fork) {
+            let why = format!("{}: {FILES_FIRST}", only_history_is_lost(&branch, table));
             proposals.lost.push((format!("branch {branch}"), why));
             continue;
         }

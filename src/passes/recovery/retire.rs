@@ -9,7 +9,7 @@
 //! way round the record would be armed again.
 
 use super::observe::{Found, fence_record};
-use super::quarantine::is_put_aside;
+use super::quarantine::note;
 use super::run::Run;
 use crate::error::Result;
 use crate::model::fence::FencedTable;
@@ -34,7 +34,7 @@ pub(super) async fn retire(
     let Some(now) = repo.store().now() else { return Ok(()) };
     let old = found.closed_fences.iter().filter(|(_, closed)| now.since(**closed) >= KEPT_FOR);
     for (operation, _) in old {
-        if run.dry || is_put_aside(repo, operation).await? || !is_over(repo, operation, snapshots).await? {
+        if run.dry || note(repo, operation).await?.is_some() || !is_over(repo, operation, snapshots).await? {
             continue;
         }
         if run.handles.turn().await? != Turn::Ours {

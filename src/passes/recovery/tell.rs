@@ -12,6 +12,10 @@ use crate::passes::hint;
 use crate::passes::report::{Outcome, ScopeReport, TableReport, Wait, WaitReason};
 use std::time::Duration;
 
+/// How a person opens a window.
+const OPENS_ONE: &str =
+    "`outrigger window open --for 10m` or `outrigger once --exclusive` while no writer is active";
+
 /// A scope of several operations is called by all of them.
 pub(super) fn name<'a>(operations: impl Iterator<Item = &'a str>) -> String {
     operations.collect::<Vec<_>>().join(" ")
@@ -33,10 +37,12 @@ pub(super) fn planned(decision: &Decision) -> ScopeReport {
         _ => waits.map(|wait| waits_for(&wait)),
     };
     // The grace is not all that an undoing waits for.
-    let then = "; then for a window, if none is open: `outrigger window open --for 10m` or `outrigger once --exclusive` while no writer is active";
     let needs_window =
         decision.verdict == Verdict::RollBack && matches!(decision.timing, Timing::Grace { .. });
-    let more = more.map(|more| if needs_window { more + then } else { more });
+    let more = more.map(|more| match needs_window {
+        true => format!("{more}; then for a window, if none is open: {OPENS_ONE}"),
+        false => more,
+    });
     ScopeReport { waits, ..said(decision, outcome, more.as_deref()) }
 }
 
@@ -91,12 +97,8 @@ fn waits_for(wait: &Wait) -> String {
             format!("waits {left} more, if nothing moves")
         }
         (WaitReason::Grace, None) => "waits for its grace, the store gives no time".into(),
-        (WaitReason::Window, _) => {
-            "waits for a window: `outrigger window open --for 10m` or `outrigger once --exclusive` while no writer is active".into()
-        }
-        (WaitReason::ManualWindow, _) => {
-            "waits for a window that a person opens: `outrigger window open --for 10m` or `outrigger once --exclusive` while no writer is active".into()
-        }
+        (WaitReason::Window, _) => format!("waits for a window: {OPENS_ONE}"),
+        (WaitReason::ManualWindow, _) => format!("waits for a window that a person opens: {OPENS_ONE}"),
         (WaitReason::Lock, _) => {
             "waits for a schema change that holds the graph's write lock (if it is dead: `outrigger repair lock --exclusive`)".into()
         }
@@ -130,15 +132,10 @@ pub(super) fn keeps_moving(scope: String, moved: Option<String>) -> ScopeReport 
 
 /// A sidecar that cannot be judged.
 pub(super) fn unjudged(unjudged: &Unjudged) -> ScopeReport {
+    let aside = hint::command(&["sidecars", "quarantine", unjudged.key.file_name()]);
     let advice = match unjudged.blocks_writers {
-        true => {
-            let aside = hint::command(&["sidecars", "quarantine", unjudged.key.file_name()]);
-            format!("; it blocks every engine writer: look at it, then {aside}")
-        }
-        false => {
-            let aside = hint::command(&["sidecars", "quarantine", unjudged.key.file_name()]);
-            format!("; look at it, then {aside} ends it: what it was about is left as it is")
-        }
+        true => format!("; it blocks every engine writer: look at it, then {aside}"),
+        false => format!("; look at it, then {aside} ends it: what it was about is left as it is"),
     };
     held(unjudged.key.to_string(), format!("{}{advice}", unjudged.reason))
 }

@@ -136,7 +136,7 @@ impl Act<'_> {
     async fn settle(&self) -> Result<Acted> {
         let base = self.base().await?.ok_or_else(|| Error::moved("the branch went away"))?;
         base.writable()?;
-        self.is_unlocked().await?;
+        self.require_unlocked().await?;
         if let Some(moved) = self.decision.tables.iter().find(|plan| !shows_pin(&base, plan)) {
             return Err(Error::moved(format!("{} was published to", moved.at.table)));
         }
@@ -185,7 +185,7 @@ impl Act<'_> {
 
     /// While a schema change holds the graph's write lock, a publish on main that is not its own recovery's would break it if
     /// it is alive; it may have begun since the look. *It begins just now*: its own lock is no strict one either.
-    async fn is_unlocked(&self) -> Result<()> {
+    async fn require_unlocked(&self) -> Result<()> {
         let publishes_under_it = self.decision.schema.is_some() || self.seen.lock.is_some();
         if publishes_under_it || !self.decision.branch.is_main() {
             return Ok(());

@@ -138,10 +138,7 @@ fn once_each(plans: impl IntoIterator<Item = TablePlan>) -> Vec<TablePlan> {
 fn undo_schema(claims: &[&Claim]) -> Option<SchemaWork> {
     let works = claims.iter().filter_map(|claim| Some(SchemaWork::undoing(claim, claim.schema.as_ref()?)));
     works.reduce(|mut all, one| {
-        // Files and lock are the graph's, and some claims do not own them; the datasets are each one's own.
-        all.discard
-            .extend(one.discard.into_iter().filter(|file| !all.discard.contains(file)).collect::<Vec<_>>());
-        all.unlock |= one.unlock;
+        // Of several schema changes none owns files or lock (`observe::schema`); the datasets are each one's own.
         all.remove_datasets.extend(one.remove_datasets);
         all.made_before = all.made_before.into_iter().chain(one.made_before).min();
         all

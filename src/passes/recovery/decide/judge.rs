@@ -21,6 +21,7 @@ pub(super) struct Placed<'a> {
 
 /// Judges one claim as if no other claim shared its tables, except that the data above `elsewhere` is other claims'.
 pub fn judge(component: &Component, claim: &Claim, elsewhere: &BTreeSet<TableRef>) -> Judgement {
+    // What is left of a published schema change is told by its files.
     if let (Some(why), WriterKind::SchemaApply) = (&claim.held, claim.sidecar.kind) {
         return Judgement::plain(Verdict::Hold, why);
     }

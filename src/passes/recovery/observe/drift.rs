@@ -1,8 +1,9 @@
 //! Tables that are not at their pins, and no sidecar says why: every lineage that some branch shows, two requests each.
 
 use super::super::decide::drift::Drift;
+use super::super::decide::standing::FILES_FIRST;
 use super::super::observation::{TableRef, TableSeen};
-use super::super::quarantine::is_put_aside;
+use super::super::quarantine::note;
 use super::evidence::TailWait;
 use super::find::lineages;
 use super::{CONCURRENCY, Found, Intent, Quiet, fence_record, table};
@@ -39,51 +40,22 @@ pub async fn find_drift(
     let covered: BTreeSet<TableRef> = pending.iter().flat_map(|intent| lineages(&intent.sidecar)).collect();
     let mut lineages = Vec::new();
     for snapshot in snapshots {
-        for (key, entry) in snapshot.state.entries().filter(|(_, entry)| entry.branch == snapshot.branch) {
+        for (key, entry) in snapshot.own_entries() {
             let at = TableRef { table: key.clone(), branch: entry.branch.clone() };
             if !covered.contains(&at) {
                 lineages.push((at, entry.version, snapshot.clone()));
             }
         }
     }
-    // In an order in which tables of one folder do not stand together: a store may throttle one.
-    lineages.sort_by_cached_key(|(at, ..)| {
-        dataset_path(&at.table).map(|path| path.split('/').next_back().map(str::to_owned)).ok()
-    });
-    let mut lineages = lineages.into_iter().peekable();
-    let mut probed = Vec::new();
-    while lineages.peek().is_some() {
-        let batch = lineages.by_ref().take(CONCURRENCY).map(|(at, pin, snapshot)| {
-            async move { (probe(repo, &at, pin).await, at, pin, snapshot) }.boxed()
-        });
-        let mut batch = futures::future::join_all(batch).await;
-        // A store that does not answer for any of them would be asked for each with all our patience.
-        let is_silent =
-            |probed: &Result<_>| matches!(probed, Err(error) if error.kind() == Kind::Unavailable);
-        let silent = batch.len() > 1 && batch.iter().all(|(probed, ..)| is_silent(probed));
-        if silent && probed.is_empty() {
-            batch.swap_remove(0).0?;
-        }
-        probed.extend(batch);
-        if silent {
-            let unasked =
-                || Error::new(Kind::Unavailable, "not asked for: the store did not answer for other tables");
-            probed.extend(lineages.by_ref().map(|(at, pin, snapshot)| (Err(unasked()), at, pin, snapshot)));
-        }
-    }
-    probed.retain(|(probed, ..)| !matches!(probed, Ok(None)));
-    probed.sort_by(|(_, one, ..), (_, other, ..)| {
-        one.branch.cmp(&other.branch).then(one.table.cmp(&other.table))
-    });
-    quiet.memory.retain_tails(|at| probed.iter().any(|(_, drifted, ..)| drifted == at));
+    let probed = probe_all(repo, lineages).await?;
+    quiet.memory.retain_tails(|at| probed.iter().any(|(_, (drifted, ..))| drifted == at));
     let ended = if probed.is_empty() { Vec::new() } else { ended_writers(repo, found).await? };
     let look = Look { repo, quiet, ended, locked: found.is_locked() };
     let mut drifted = Vec::new();
-    for (probed, at, pin, snapshot) in probed {
+    for (probed, (at, pin, snapshot)) in probed {
         let seen = match probed {
-            Ok(None) => continue,
-            Ok(Some(Probed::Moved)) => look.observe(&snapshot, at.clone()).await.map(Some),
-            Ok(Some(Probed::Gone)) => look.observe_gone(at.clone(), pin).await,
+            Ok(Probed::Moved) => look.observe(&snapshot, at.clone()).await.map(Some),
+            Ok(Probed::Gone) => look.observe_gone(at.clone(), pin).await,
             Err(error) => Err(error),
         };
         drifted.extend(seen.unwrap_or_else(|error| Some(Drifted::Failed(at, error))));
@@ -98,8 +70,7 @@ pub async fn without_record(
 ) -> Result<Vec<(TableRef, Version)>> {
     let named = snapshots.iter().filter(|snapshot| !snapshot.branch.is_main());
     let forks = named.flat_map(|snapshot| {
-        let own = snapshot.state.entries().filter(|(_, entry)| entry.branch == snapshot.branch);
-        own.map(|(table, entry)| (table.clone(), entry.branch.clone(), entry.version))
+        snapshot.own_entries().map(|(table, entry)| (table.clone(), entry.branch.clone(), entry.version))
     });
     let looks = futures::stream::iter(forks.collect::<Vec<_>>()).map(|(table, branch, pin)| {
         async move {
@@ -118,6 +89,43 @@ enum Probed {
     Moved,
     /// There is none, and the shown version itself is not there.
     Gone,
+}
+
+/// A lineage, the version of it that is shown, and by what.
+type Shown = (TableRef, Version, Arc<Snapshot>);
+
+/// Probes lineages, and keeps those that are not as their pins say, in order of branch and table. An error if the store does
+/// not answer for any of them.
+async fn probe_all(repo: &Repository, mut shown: Vec<Shown>) -> Result<Vec<(Result<Probed>, Shown)>> {
+    // In an order in which tables of one folder do not stand together: a store may throttle one.
+    shown.sort_by_cached_key(|(at, ..)| {
+        dataset_path(&at.table).map(|path| path.split('/').next_back().map(str::to_owned)).ok()
+    });
+    let mut shown = shown.into_iter().peekable();
+    let mut probed = Vec::new();
+    while shown.peek().is_some() {
+        let batch = shown.by_ref().take(CONCURRENCY);
+        let batch = batch.map(|one| async move { (probe(repo, &one.0, one.1).await, one) }.boxed());
+        let mut batch = futures::future::join_all(batch).await;
+        let is_silent =
+            |probed: &Result<_>| matches!(probed, Err(error) if error.kind() == Kind::Unavailable);
+        // Asked for each of the others, it would take all our patience each time.
+        let stop = batch.len() > 1 && batch.iter().all(|(probed, _)| is_silent(probed));
+        if stop && probed.is_empty() {
+            batch.swap_remove(0).0?;
+        }
+        probed.extend(batch);
+        if stop {
+            let unasked = "not asked for: the store did not answer for other tables";
+            probed.extend(shown.by_ref().map(|one| (Err(Error::new(Kind::Unavailable, unasked)), one)));
+        }
+    }
+    let mut probed: Vec<_> =
+        probed.into_iter().filter_map(|(probed, one)| Some((probed.transpose()?, one))).collect();
+    probed.sort_by(|(_, (one, ..)), (_, (other, ..))| {
+        one.branch.cmp(&other.branch).then(one.table.cmp(&other.table))
+    });
+    Ok(probed)
 }
 
 /// Looks for the version after the pin and for the pin: two requests at once, whatever the length of the history. A list
@@ -159,10 +167,10 @@ impl Look<'_> {
         }
         Ok(match self.observe(&snapshot, at).await? {
             Drifted::Unreadable(at, why) => {
-                let why = format!(
-                    "the graph shows version {pin} of {}, and it is gone: {why}; restore its files from a backup",
-                    at.table
-                );
+                let remedy =
+                    if why.contains(FILES_FIRST) { String::new() } else { format!("; {FILES_FIRST}") };
+                let why =
+                    format!("the graph shows version {pin} of {}, and it is gone: {why}{remedy}", at.table);
                 Some(Drifted::Unreadable(at, why))
             }
             failed @ Drifted::Failed(..) => Some(failed),
@@ -193,7 +201,7 @@ impl Look<'_> {
 async fn ended_writers(repo: &Repository, found: &Found) -> Result<Vec<Sidecar>> {
     let mut ended = Vec::new();
     for operation in found.closed_fences.keys() {
-        if is_put_aside(repo, operation).await? {
+        if note(repo, operation).await?.is_some() {
             continue;
         }
         let Some(Ok(record)) = fence_record(repo, operation).await? else { continue };
@@ -204,8 +212,7 @@ async fn ended_writers(repo: &Repository, found: &Found) -> Result<Vec<Sidecar>>
 
 /// A table of which a branch shows a fork of its own: then its creation came to its end.
 pub fn own_fork(snapshot: &Snapshot) -> Option<&TableKey> {
-    let mut own = snapshot.state.entries().filter(|(_, entry)| entry.branch == snapshot.branch);
-    own.next().map(|(table, _)| table)
+    snapshot.own_entries().next().map(|(table, _)| table)
 }
 
 /// What is wrong with a branch that has no commit history and was written all the same.

@@ -39,9 +39,9 @@ async fn rest_of(
     target: &Snapshot,
     sidecar: &Sidecar,
 ) -> Result<MergeSeen> {
-    let not = |why: &str| Ok(MergeSeen::NotCompletable(why.to_owned()));
+    let not = |why: String| Ok(MergeSeen::NotCompletable(why));
     let Some(source_id) = &sidecar.merge_source else {
-        return not("the sidecar names no source commit");
+        return not("the sidecar names no source commit".into());
     };
     let commits = all_commits(repo, found, target).await?;
     let own = commits.get(&sidecar.branch).cloned().unwrap_or_default();
@@ -49,13 +49,13 @@ async fn rest_of(
     let (Some(source), Some(target_id)) =
         (everything.iter().find(|commit| commit.id == *source_id), before_merge(&own, source_id))
     else {
-        return not(&format!("commit {source_id} is in no branch's history"));
+        return not(format!("commit {source_id} is in no branch's history"));
     };
     let Some(base) = merge_base(&everything, source_id, target_id) else {
-        return not("source and target have no common commit");
+        return not("source and target have no common commit".into());
     };
     let (Some(source), Some(base)) = (entries_at(repo, source).await?, entries_at(repo, base).await?) else {
-        return not("the merged commit or the merge base can no longer be read");
+        return not("the merged commit or the merge base can no longer be read".into());
     };
     complete(repo, target, sidecar, &source, &base).await
 }
