@@ -13,6 +13,7 @@ use crate::passes::report::{ActionKind, ActionOutcome};
 use crate::repo::Repository;
 use crate::runtime::windows::{Which, Windows};
 use crate::store::{RepoUri, Store, StoreParts, StoreSettings};
+use crate::writer::{Limits, NewTable, Parts as WriterParts};
 use async_trait::async_trait;
 use std::sync::Arc;
 
@@ -25,6 +26,53 @@ pub async fn open(uri: &RepoUri) -> Result<Repository> {
 pub async fn open_store(uri: &RepoUri) -> Result<Store> {
     let settings = StoreSettings::default().or_environment(crate::config::environment_variable);
     Store::open(uri, &settings, StoreParts::real()).await
+}
+
+impl crate::writer::Repository {
+    /// Creates a native repository with these tables: `s3://bucket/prefix`, `file:///directory` or a path, with the usual `AWS_*`
+    /// settings.
+    ///
+    /// # Errors
+    /// Kind [`crate::Kind::Invalid`] if something lies there already, or a table is not as it must be.
+    ///
+    /// ```
+    /// # use outrigger::writer::{NewTable, Repository};
+    /// # use outrigger::arrow::datatypes::{DataType, Field, Schema};
+    /// # async fn example(dir: &str) -> outrigger::writer::Result<()> {
+    /// let schema = Schema::new(vec![Field::new("id", DataType::Utf8, false)]);
+    /// let orders = NewTable { name: "orders".into(), schema: schema.into(), key: vec!["id".into()] };
+    /// let repository = Repository::create(dir, &[orders]).await?;
+    /// assert_eq!(repository.snapshot("main").await?.tables(), ["orders"]);
+    /// # Ok(())
+    /// # }
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(example(dir.path().to_str().unwrap())).unwrap();
+    /// ```
+    pub async fn create(uri: &str, tables: &[NewTable]) -> crate::writer::Result<Self> {
+        Self::create_with(writer_parts(uri).await?, tables).await
+    }
+
+    /// Opens a native repository, to read and to write. Writes nothing by itself.
+    ///
+    /// # Errors
+    /// Kind [`crate::Kind::Missing`] if there is none, [`crate::Kind::Refused`] if it is of another format.
+    pub async fn open(uri: &str) -> crate::writer::Result<Self> {
+        Self::open_with(writer_parts(uri).await?, false).await
+    }
+
+    /// Opens a native repository for readers: whatever would write is refused.
+    ///
+    /// # Errors
+    /// As of [`Repository::open`](crate::writer::Repository::open).
+    pub async fn open_read_only(uri: &str) -> crate::writer::Result<Self> {
+        Self::open_with(writer_parts(uri).await?, true).await
+    }
+}
+
+async fn writer_parts(uri: &str) -> Result<WriterParts> {
+    let store = open_store(&RepoUri::parse(uri)?).await?;
+    let limits = Limits::from_environment(crate::config::environment_variable)?;
+    Ok(WriterParts { store, host: Host::real(), ids: Arc::new(ulid), limits })
 }
 
 /// A fresh ULID.

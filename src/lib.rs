@@ -9,7 +9,7 @@
 //!
 //!   model ← passes::*::decide            nouns and verdicts: no I/O, no clock, no async
 //!   model, repo, store ← passes::*::{observe, act}
-//!   passes, runtime ← daemon ← app ← cli ← main
+//!   passes, runtime ← daemon, writer ← app ← cli ← main
 //! ```
 //!
 //! | room | for |
@@ -19,6 +19,7 @@
 //! | `passes` | what is done: one room per pass, each `observe`, `decide`, `act` |
 //! | `repo` | the edge to Lance: dialects, snapshots, publish, lineage, audit, tables |
 //! | `store` | the edge to the object store: layout, conditional writes, decorators |
+//! | `writer` | the write protocol as a library: commits over several tables |
 //! | `host` | what comes from this machine: time, sleep, chance |
 //! | `runtime` | how it turns: queue, watch, schedule, lease, windows |
 //! | `daemon` | many repositories, each looked at again and again |
@@ -52,8 +53,14 @@ pub mod runtime;
 pub mod store;
 #[cfg(feature = "engine")]
 pub mod telemetry;
+#[cfg(feature = "engine")]
+pub mod writer;
 
+#[cfg(feature = "engine")]
+pub use arrow;
 pub use error::{Error, Kind, Result};
+#[cfg(feature = "engine")]
+pub use lance;
 
 /// `repo` and the layers of `store` are excused from the list in `clippy.toml` as a whole, for the sake of what they commit and
 /// pass on. Of the rest of that list they may do nothing.

@@ -8,7 +8,7 @@ use crate::model::{Branch, Timestamp};
 use crate::passes::hint;
 use crate::passes::report::Exit;
 use crate::repo::snapshot::MANIFEST;
-use crate::repo::{Dialect, Repository, branches};
+use crate::repo::{Repository, branches};
 use std::collections::BTreeMap;
 
 /// What to do.
@@ -108,7 +108,7 @@ pub(super) async fn of_all_branches(repo: &Repository) -> Result<BTreeMap<String
 /// The commits that a branch sees; none if there is no such branch.
 async fn history(repo: &Repository, branch: &Branch) -> Result<Option<Vec<GraphCommit>>> {
     let Some(snapshot) = repo.snapshot(branch).await? else { return Ok(None) };
-    if snapshot.recognised.dialect == Dialect::GraphV4 {
+    if snapshot.recognised.dialect.has_inline_lineage() {
         return Ok(Some(snapshot.state.commits().cloned().collect()));
     }
     let mut commits = repo.commit_rows(branch).await?.unwrap_or_default();

@@ -139,6 +139,12 @@ impl fmt::Display for Branch {
     }
 }
 
+/// Which of the branches that had this name one after the other: Lance's `version_mapping` in the branch's record, the versions
+/// and unique ids from the main line down to it. Empty on the main line.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct BranchIdentity(pub Vec<(u64, String)>);
+
 /// A writer's operation: the ULID that names its sidecar, never reused.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

@@ -343,6 +343,8 @@ pub struct Publish {
     pub markers: BTreeMap<OperationId, Marker>,
     /// Commits to record, each the parent of the next.
     pub commits: Vec<CommitIntent>,
+    /// The writer's own operation: a recovery that has settled it meanwhile was first.
+    pub unsettled: Option<OperationId>,
 }
 
 /// Why a publish must not be attempted on the state that was read.
@@ -358,7 +360,7 @@ pub enum Refusal {
         /// What is shown.
         actual: Version,
     },
-    /// Another recoverer has already settled this operation.
+    /// A recoverer has already settled this operation.
     #[error("operation {0} is already settled")]
     AlreadySettled(OperationId),
     /// A version would be shown of a table that has no `table` row.
@@ -397,7 +399,8 @@ impl ManifestState {
         read_version: Version,
         inline_lineage: bool,
     ) -> Result<Vec<ManifestRow>, Refusal> {
-        if let Some(settled) = publish.markers.keys().find(|operation| self.markers.contains_key(operation)) {
+        let mut settles = publish.markers.keys().chain(&publish.unsettled);
+        if let Some(settled) = settles.find(|operation| self.markers.contains_key(operation)) {
             return Err(Refusal::AlreadySettled(settled.clone()));
         }
         for (table, expected) in &publish.expected {

@@ -9,10 +9,12 @@
 //! | [`lineage`] | the commits of the graph and their common ancestors |
 //! | [`history`] | the commits on one table |
 //! | [`sidecar`] | a writer's crash record |
+//! | [`beat`] | when a native writer is taken for dead |
 //! | [`fence`] | what a roll back is about to do, written before it does it |
 //! | [`window`] | who promises that no writer is active |
 //! | [`audit`] | what a recovery did |
 pub mod audit;
+pub mod beat;
 pub mod contract;
 pub mod fence;
 pub mod history;
@@ -24,6 +26,6 @@ pub mod table_path;
 pub mod time;
 pub mod window;
 
-pub use ids::{BadName, Branch, OperationId, TableKey, Version};
+pub use ids::{BadName, Branch, BranchIdentity, OperationId, TableKey, Version};
 pub use time::{StoreTime, Timestamp};
 pub use window::{Permit, Window};

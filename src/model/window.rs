@@ -14,12 +14,14 @@ pub enum Window {
     Schedule,
     /// The native gate, which writers obey.
     Gate,
+    /// None: a native writer undoes its own commits, above which nobody else commits.
+    Own,
 }
 
 impl Window {
     /// Whether it covers acts that the store cannot guard by a precondition (contract files, lock branch, datasets).
     pub fn covers_unguarded_acts(self) -> bool {
-        !matches!(self, Self::Schedule)
+        !matches!(self, Self::Schedule | Self::Own)
     }
 
     /// The printed name.
@@ -29,6 +31,7 @@ impl Window {
             Self::Manual => "manual",
             Self::Schedule => "schedule",
             Self::Gate => "gate",
+            Self::Own => "own",
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Branches of a dataset: Lance's records under `_refs/branches/`, with the store's own stamp on each.
 
 use crate::error::{Error, Result};
-use crate::model::{Branch, StoreTime, Version};
+use crate::model::{Branch, BranchIdentity, StoreTime, Version};
 use crate::store::{ETag, Key, Meta, Store};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -45,6 +45,18 @@ pub struct BranchRecord {
     /// The writer's clock, seconds since the epoch.
     #[serde(default)]
     pub create_at: u64,
+    /// Which of the branches of that name it is.
+    #[serde(default, deserialize_with = "identity")]
+    pub identifier: BranchIdentity,
+}
+
+/// Lance wraps the list once more.
+fn identity<'de, D: serde::Deserializer<'de>>(record: D) -> Result<BranchIdentity, D::Error> {
+    #[derive(Deserialize)]
+    struct Identifier {
+        version_mapping: BranchIdentity,
+    }
+    Identifier::deserialize(record).map(|identifier| identifier.version_mapping)
 }
 
 impl BranchRecord {
@@ -86,9 +98,16 @@ fn branch_in(file: &str) -> Option<Branch> {
 
 /// A branch's record, `None` if it is not listed.
 pub async fn record(store: &Store, dataset: &str, branch: &Branch) -> Result<Option<BranchRecord>> {
-    let Some(found) = list(store, dataset).await?.remove(branch) else { return Ok(None) };
-    let Some(object) = store.get(&found.key).await? else { return Ok(None) };
+    match list(store, dataset).await?.remove(branch) {
+        Some(found) => read(store, &found).await,
+        None => Ok(None),
+    }
+}
+
+/// What a listed record says; `None` if it is gone.
+pub async fn read(store: &Store, listed: &BranchRef) -> Result<Option<BranchRecord>> {
+    let Some(object) = store.get(&listed.key).await? else { return Ok(None) };
     serde_json::from_slice(&object.bytes).map(Some).map_err(|error| {
-        Error::corrupt(format!("the record of branch {branch} of {dataset} cannot be read")).caused_by(error)
+        Error::corrupt(format!("the record of a branch, {}, cannot be read", listed.key)).caused_by(error)
     })
 }

@@ -115,6 +115,24 @@ pub(super) async fn open(
     }
 }
 
+/// Opens a version to make a branch of it: a clone is committed elsewhere, under the number of the version that it is made of.
+pub(super) async fn open_unfenced(
+    store: &Store,
+    session: &Arc<Session>,
+    key: &Key,
+    version: Option<Version>,
+) -> Result<Option<Dataset>> {
+    let mut builder = DatasetBuilder::from_uri(store.uri().dataset(key)).with_session(session.clone());
+    if let Some(version) = version {
+        builder = builder.with_version(version.0);
+    }
+    match load(builder, key).await? {
+        Ok(dataset) => Ok(Some(dataset)),
+        Err(error) if kind_of(&error) == Kind::Missing => Ok(None),
+        Err(error) => Err(explain(error, format_args!("cannot open {key}"))),
+    }
+}
+
 /// Lance's answer. Over a version file that was cut off, as after a loss of power, it panics.
 async fn load(builder: DatasetBuilder, key: &Key) -> Result<lance::Result<Dataset>> {
     let loaded = AssertUnwindSafe(builder.load()).catch_unwind().await;
@@ -134,6 +152,13 @@ fn is_absent(error: &lance::Error) -> bool {
 /// The version that a handle shows.
 pub(super) fn version_of(dataset: &Dataset) -> Version {
     Version(dataset.manifest().version)
+}
+
+/// Where the version after the one that a handle shows will lie: in the naming scheme of the one that was loaded, below `dir`.
+pub(super) fn next_version_key(dataset: &Dataset, dir: &str) -> Result<Key> {
+    let naming = dataset.manifest_location().naming_scheme;
+    let name = naming.manifest_path(&object_store::path::Path::default(), version_of(dataset).next().0);
+    Key::parse(&format!("{dir}/{name}")).map_err(|bad| Error::internal(bad.to_string()))
 }
 
 /// Commits as exactly the version after the one that `handle` shows.

@@ -6,6 +6,10 @@
 //! | [`snapshot`] | what a branch of the manifest shows |
 //! | [`branches`] | which branches exist, with their identity and age |
 //! | [`tables`] | a table's lineage: head, transactions, content; fenced restore |
+//! | [`create`] | native repositories and tables, made from nothing |
+//! | [`staged`] | changes of a table's rows: staged as files, landed as one commit |
+//! | [`select`], [`expressions`] | rows of a version, each with its place; filters and assignments |
+//! | [`forks`] | the branch of a table on which a branch makes its first commit |
 //! | [`publish`] | the compare-and-swap of the manifest |
 //! | `upsert` | rows merged into the manifest, without reading it |
 //! | [`history`], `ledger` | commit, actor and audit rows, appended exactly once |
@@ -19,9 +23,12 @@
 //! was judged, or not at all.
 
 pub mod branches;
+pub mod create;
 pub mod dataset;
 pub mod dialect;
+pub mod expressions;
 mod fenced;
+pub mod forks;
 mod growth;
 pub mod history;
 mod ledger;
@@ -29,8 +36,10 @@ mod places;
 pub mod publish;
 pub mod refs;
 mod rows;
-mod slots;
+pub mod select;
+pub(crate) mod slots;
 pub mod snapshot;
+pub mod staged;
 mod surgery;
 pub mod tables;
 mod trouble;
@@ -129,10 +138,10 @@ impl Repository {
         self.recognised
     }
 
-    /// Refuses passes that need a graph on anything that is none.
+    /// Refuses passes that need a manifest which pins its tables on anything that has none.
     pub fn require_graph(&self) -> Result<()> {
         match self.recognised.dialect {
-            Dialect::GraphV3 | Dialect::GraphV4 => Ok(()),
+            Dialect::GraphV3 | Dialect::GraphV4 | Dialect::Native => Ok(()),
             Dialect::Directory => Err(Error::new(
                 Kind::Refused,
                 format!(

@@ -7,7 +7,8 @@ use arrow::array::{
     Array, ArrayRef, AsArray, ListBuilder, RecordBatch, StringArray, StringBuilder,
     TimestampMicrosecondArray, UInt64Array,
 };
-use arrow::datatypes::{SchemaRef, TimestampMicrosecondType, UInt64Type};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimestampMicrosecondType, UInt64Type};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Columns of `__manifest` in stored order; `base_objects` is always null.
@@ -69,6 +70,34 @@ pub(super) fn manifest_rows(batch: &RecordBatch) -> Result<Vec<ManifestRow>> {
 /// Where each row of a batch lies: fragment in the upper half, offset in it in the lower.
 pub(super) fn row_addresses(batch: &RecordBatch) -> Result<Vec<u64>> {
     Ok(numbers(batch, "_rowaddr")?.values().to_vec())
+}
+
+/// The schema of a new manifest: the nine columns, the key by which publishes collide row by row, and the stamps.
+pub(super) fn manifest_schema(stamps: impl IntoIterator<Item = (String, String)>) -> SchemaRef {
+    let text = |name: &str, nullable| Field::new(name, DataType::Utf8, nullable);
+    let number = |name: &str| Field::new(name, DataType::UInt64, true);
+    let columns = vec![
+        text("object_id", false).with_metadata(primary_key(0, 1)),
+        text("object_type", false),
+        text("location", true),
+        text("metadata", true),
+        Field::new("base_objects", DataType::new_list(DataType::Utf8, true), true),
+        text("table_key", false),
+        number("table_version"),
+        text("table_branch", true),
+        number("row_count"),
+    ];
+    Arc::new(Schema::new_with_metadata(columns, stamps.into_iter().collect()))
+}
+
+/// Lance's marks on a field of a primary key: the `nth` of so many.
+pub(super) fn primary_key(nth: usize, of: usize) -> HashMap<String, String> {
+    let mut marks = HashMap::from([("lance-schema:unenforced-primary-key".to_owned(), "true".to_owned())]);
+    if of > 1 {
+        // Counted from 1.
+        marks.insert("lance-schema:unenforced-primary-key:position".to_owned(), (nth + 1).to_string());
+    }
+    marks
 }
 
 /// A batch with all columns of the manifest's own schema, to merge.

@@ -3,7 +3,7 @@
 //! A snapshot keeps its handle, so that the next look reads only the fragments that newer versions added: a tick costs what
 //! changed, not the history.
 
-use super::dataset::{Handle, open, version_of};
+use super::dataset::{Handle, next_version_key, open, version_of};
 use super::dialect::{ManifestLook, Recognised, recognise};
 use super::growth::{self, Growth};
 use super::places::{self, Places};
@@ -148,11 +148,7 @@ impl Snapshot {
 
     /// Where the next version of this branch's manifest will lie, in the naming scheme of the one that was loaded.
     pub(super) fn next_version_key(&self) -> Result<Key> {
-        let base = object_store::path::Path::default();
-        let location = self.dataset.manifest_location();
-        let name = location.naming_scheme.manifest_path(&base, self.version.next().0);
-        let dir = branch_path(MANIFEST, &self.branch);
-        Key::parse(&format!("{dir}/{name}")).map_err(|bad| Error::internal(bad.to_string()))
+        next_version_key(&self.dataset, &branch_path(MANIFEST, &self.branch))
     }
 
     /// Where a row lies that a publish would replace; `None` if there is none.

@@ -2,12 +2,12 @@
 
 use super::Repository;
 use super::branches::{self, BranchRecord};
-use super::dataset::{Committed, Handle, Made, commit_next, entry_of, open, version_of};
+use super::dataset::{Committed, Handle, Made, commit_next, entry_of, next_version_key, open, version_of};
 use super::trouble::{explain, kind_of};
 use crate::error::{Error, Kind, Result};
 use crate::model::history::{Step, StepKind};
 use crate::model::manifest::Entry;
-use crate::model::table_path::{branch_path, graph_table_path};
+use crate::model::table_path::{branch_path, table_path};
 use crate::model::{Branch, Permit, TableKey, Version};
 use crate::store::{Key, Store};
 use lance::dataset::transaction::{Operation, Transaction};
@@ -30,8 +30,11 @@ pub struct Table {
 
 /// Root-relative path of a table's dataset, derived from its key.
 pub fn dataset_path(table: &TableKey) -> Result<String> {
-    graph_table_path(table)
-        .ok_or_else(|| Error::corrupt(format!("{table} is not the key of a node or edge table")))
+    table_path(table).ok_or_else(|| {
+        Error::corrupt(format!(
+            "{table} is no key of a table: it is neither node:Type, edge:Type nor a plain name"
+        ))
+    })
 }
 
 fn lineage_path(table: &TableKey, branch: &Branch) -> Result<Key> {
@@ -50,6 +53,19 @@ impl Repository {
         let session = self.fresh_session();
         let dataset = open(&self.store, &session, &path, None).await?;
         Ok(dataset.map(|dataset| Table { key: key.clone(), branch: branch.clone(), dataset, session, path }))
+    }
+
+    /// Opens the version of a table that an entry shows; `None` if it is gone.
+    pub async fn table_at(&self, key: &TableKey, entry: &Entry) -> Result<Option<Table>> {
+        let (path, session) = (lineage_path(key, &entry.branch)?, self.fresh_session());
+        let dataset = open(&self.store, &session, &path, Some(entry.version)).await?;
+        Ok(dataset.map(|dataset| Table {
+            key: key.clone(),
+            branch: entry.branch.clone(),
+            dataset,
+            session,
+            path,
+        }))
     }
 
     /// The record of a table's branch, `None` if it is not listed.
@@ -93,9 +109,24 @@ impl Repository {
 }
 
 impl Table {
-    /// H.
+    /// The version that this handle shows: H, unless an older one was opened.
     pub fn head(&self) -> Version {
         version_of(&self.dataset)
+    }
+
+    /// Whether no version follows the one that this handle shows: one request.
+    pub async fn is_newest(&self, store: &Store) -> Result<bool> {
+        let next = next_version_key(&self.dataset, self.path.as_str())?;
+        Ok(store.head(&next).await?.is_none())
+    }
+
+    pub(super) fn dataset(&self) -> &Handle {
+        &self.dataset
+    }
+
+    /// The same lineage at another version.
+    pub(super) fn at_version(&self, dataset: Handle) -> Self {
+        Self { dataset, ..self.clone() }
     }
 
     /// The head as it is stored, right after it was made.

@@ -14,6 +14,7 @@
 //! Nothing here knows what a pass does. Time, chance and work are handed in, so that every rule of this room can be
 //! tested without waiting.
 pub mod backoff;
+pub mod gate;
 pub mod lease;
 pub mod queue;
 pub mod runner;

@@ -11,7 +11,7 @@
 //! | `<operation>.tags` | the tables whose pinned versions are tagged while an undoing waits | recovery |
 //! | `beat.<operation>` | a native writer's heartbeat | native writers |
 //! | `lease.<20 digits>`, `lease.beat` | leader lease: create-only chain, heartbeat | the runtime |
-//! | `gate.<20 digits>` | writers' gate: create-only chain | recovery and native writers |
+//! | `gate.<20 digits>`, `gate.beat` | writers' gate: create-only chain, its holder's heartbeat | recovery and native writers |
 //! | `window.<ULID>` | a manual window | `window open` |
 
 use super::uri::Key;
@@ -44,6 +44,8 @@ pub enum ControlObject {
     LeaseBeat,
     /// State n of the writers' gate; the highest number is the state.
     Gate(u64),
+    /// The heartbeat of whoever holds the gate.
+    GateBeat,
     /// A manual window.
     Window(OperationId),
     /// One of a graph's three schema contract files, final or staged.
@@ -179,6 +181,7 @@ impl ControlObject {
         match child.split_once('.')? {
             ("lease", "beat") => Some(Self::LeaseBeat),
             ("lease", n) => chain_number(n).map(Self::Lease),
+            ("gate", "beat") => Some(Self::GateBeat),
             ("gate", n) => chain_number(n).map(Self::Gate),
             ("beat", id) => operation(id).map(Self::Beat),
             ("window", id) => operation(id).map(Self::Window),
@@ -215,6 +218,7 @@ impl ControlObject {
             Self::Lease(n) => format!("lease.{n:020}"),
             Self::LeaseBeat => "lease.beat".to_owned(),
             Self::Gate(n) => format!("gate.{n:020}"),
+            Self::GateBeat => "gate.beat".to_owned(),
             Self::Window(id) => format!("window.{id}"),
             Self::Schema { file, staged: true } => return format!("{}.staging", file.name()),
             Self::Schema { file, staged: false } => return file.name().to_owned(),
@@ -264,6 +268,7 @@ mod tests {
             (Lease(u64::MAX), below("lease.18446744073709551615")),
             (LeaseBeat, below("lease.beat")),
             (Gate(1), below("gate.00000000000000000001")),
+            (GateBeat, below("gate.beat")),
             (Window(id()), below(&format!("window.{ID}"))),
             (Schema { file: SchemaFile::Source, staged: false }, "_schema.pg".into()),
             (Schema { file: SchemaFile::Ir, staged: true }, "_schema.ir.json.staging".into()),
@@ -296,7 +301,6 @@ mod tests {
             "__recovery/lease.7",
             "__recovery/lease.99999999999999999999",
             "__recovery/lease.+0000000000000000007",
-            "__recovery/gate.beat",
             "__recovery/x.fence",
             "__recovery/sub/01JZ0A3V9Q6T1F4C8R2M5N7P0X.json",
             "__recovery",

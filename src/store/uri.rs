@@ -163,7 +163,7 @@ impl RepoUri {
     }
 
     /// The object store's path of a key.
-    pub(super) fn path(&self, key: &Key) -> Path {
+    pub(crate) fn path(&self, key: &Key) -> Path {
         let below = match self.root.is_root() {
             true => key.0.clone(),
             false => format!("{}/{key}", self.root),

@@ -7,8 +7,8 @@
 mod v1;
 mod v2;
 
-use super::ids::{BadName, Branch, OperationId, TableKey, Version};
-use super::table_path::graph_table_path;
+use super::ids::{BadName, Branch, BranchIdentity, OperationId, TableKey, Version};
+use super::table_path::table_path;
 use super::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -122,6 +122,12 @@ pub struct Sidecar {
     pub registrations: Vec<Registration>,
     /// Schema changes: tables that it drops.
     pub tombstones: Vec<Tombstone>,
+    /// Native writers: which of the branches of that name it was written for.
+    pub branch_identity: Option<BranchIdentity>,
+    /// Each of its commits names it, as the repository's format demands of every writer: then nothing else is its commit. Not
+    /// stored; whoever knows the repository sets it.
+    #[serde(default)]
+    pub names_commits: bool,
 }
 
 /// Why a sidecar cannot be judged. Each text names the finding; none of them is a reason to stop the others.
@@ -219,6 +225,11 @@ impl Sidecar {
         Ok(self)
     }
 
+    /// The bytes of `__recovery/<operation>.json`, in format 2.
+    pub fn to_json(&self) -> String {
+        v2::print(self)
+    }
+
     /// Every lineage that the operation touches: pins, registrations, and what it drops, on its own branch.
     pub fn tables(&self) -> impl Iterator<Item = (&TableKey, &Branch)> {
         let pins = self.pins.iter().map(|pin| (&pin.table, &pin.branch));
@@ -229,7 +240,7 @@ impl Sidecar {
 
 /// Whether a recorded path, however its root is spelled, ends where a table of this key lies.
 fn lies_at(table: &TableKey, recorded: &str) -> bool {
-    let Some(derived) = graph_table_path(table) else { return false };
+    let Some(derived) = table_path(table) else { return false };
     let recorded = recorded.trim_end_matches('/');
     recorded == derived || recorded.strip_suffix(&derived).is_some_and(|root| root.ends_with('/'))
 }

@@ -1,12 +1,15 @@
 //! Sidecar format 2: format 1 and `confirmed_version`, which a merge records once all of its commits have landed.
 
 use super::{Pin, Registration, Sidecar, Tombstone, Unreadable, from_json, kind_from};
-use crate::model::ids::{Branch, OperationId, TableKey, Version};
+use crate::model::ids::{Branch, BranchIdentity, OperationId, TableKey, Version};
 use crate::model::time::Timestamp;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
-#[derive(Deserialize)]
+/// Named like the fields of the engines' file; what they leave out if it is empty, we leave out.
+#[derive(Serialize, Deserialize)]
 pub(super) struct File {
+    #[serde(default)]
+    schema_version: u32,
     operation_id: String,
     #[serde(default)]
     started_at: Option<String>,
@@ -16,35 +19,38 @@ pub(super) struct File {
     actor_id: Option<String>,
     writer_kind: String,
     tables: Vec<Table>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     merge_source_commit_id: Option<String>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     additional_registrations: Vec<NewTable>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     tombstones: Vec<Drop>,
+    /// Native writers only; engines ignore it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    branch_identifier: Option<BranchIdentity>,
 }
 
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize)]
 struct Table {
     table_key: String,
     table_path: String,
     expected_version: u64,
     post_commit_pin: u64,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     confirmed_version: Option<u64>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     table_branch: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize)]
 struct NewTable {
     table_key: String,
     table_path: String,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     table_branch: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize)]
 struct Drop {
     table_key: String,
     tombstone_version: u64,
@@ -73,8 +79,55 @@ impl File {
                 .map(NewTable::into_registration)
                 .collect::<Result<_, _>>()?,
             tombstones: self.tombstones.into_iter().map(Drop::into_tombstone).collect::<Result<_, _>>()?,
+            branch_identity: self.branch_identifier,
+            names_commits: false,
         })
     }
+}
+
+/// Writes format 2, pretty-printed as the engines do.
+pub(super) fn print(sidecar: &Sidecar) -> String {
+    let text = |branch: &Branch| branch.name().map(str::to_owned);
+    let file = File {
+        schema_version: 2,
+        operation_id: sidecar.operation.to_string(),
+        started_at: sidecar.started_at.map(|at| at.as_micros().to_string()),
+        branch: text(&sidecar.branch),
+        actor_id: sidecar.actor.clone(),
+        writer_kind: sidecar.kind.as_str().to_owned(),
+        tables: sidecar
+            .pins
+            .iter()
+            .map(|pin| Table {
+                table_key: pin.table.to_string(),
+                table_path: pin.recorded_path.clone(),
+                expected_version: pin.expected.0,
+                post_commit_pin: pin.post_commit.0,
+                confirmed_version: pin.confirmed.map(|version| version.0),
+                table_branch: text(&pin.branch),
+            })
+            .collect(),
+        merge_source_commit_id: sidecar.merge_source.clone(),
+        additional_registrations: sidecar
+            .registrations
+            .iter()
+            .map(|new| NewTable {
+                table_key: new.table.to_string(),
+                table_path: new.recorded_path.clone(),
+                table_branch: text(&new.branch),
+            })
+            .collect(),
+        tombstones: sidecar
+            .tombstones
+            .iter()
+            .map(|dropped| Drop {
+                table_key: dropped.table.to_string(),
+                tombstone_version: dropped.version.0,
+            })
+            .collect(),
+        branch_identifier: sidecar.branch_identity.clone(),
+    };
+    serde_json::to_string_pretty(&file).expect("plain structs of strings and numbers serialise")
 }
 
 impl Table {

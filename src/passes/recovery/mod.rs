@@ -26,3 +26,5 @@ pub mod run;
 mod sweep;
 #[cfg(feature = "engine")]
 mod tell;
+#[cfg(feature = "engine")]
+pub mod undo;

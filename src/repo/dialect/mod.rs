@@ -5,8 +5,10 @@
 mod directory;
 mod graph_v3;
 mod graph_v4;
+mod native;
 
 use crate::error::{Error, Result};
+pub use native::{NATIVE_FORMAT, NATIVE_STAMP_KEY, REFUSED_BY_ENGINES};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
@@ -21,6 +23,8 @@ pub enum Dialect {
     GraphV3,
     /// OmniGraph 0.8 (stamp 4): the history lies in the manifest.
     GraphV4,
+    /// Made by Outrigger's own writer library: rows as in graph-v4, and every commit names its operation.
+    Native,
     /// A folder of independent datasets, with or without a namespace manifest.
     Directory,
 }
@@ -31,13 +35,19 @@ impl Dialect {
         match self {
             Self::GraphV3 => "graph-v3",
             Self::GraphV4 => "graph-v4",
+            Self::Native => "native",
             Self::Directory => "directory",
         }
     }
 
     /// Whether commits of the graph's history are rows of the manifest, written by the same publish.
     pub fn has_inline_lineage(self) -> bool {
-        self == Self::GraphV4
+        matches!(self, Self::GraphV4 | Self::Native)
+    }
+
+    /// Whether every writer names its operation in each commit: then that alone tells whose a commit is.
+    pub fn names_commits(self) -> bool {
+        self == Self::Native
     }
 }
 
@@ -65,6 +75,9 @@ pub struct Recognised {
 pub(super) fn recognise(look: &ManifestLook) -> Result<Recognised> {
     if directory::is_namespace(look) {
         return Ok(Recognised { dialect: Dialect::Directory, stamp: 0, writable: false });
+    }
+    if let Some(native) = native::recognise(look) {
+        return native;
     }
     let stamp = stamp(look)?;
     graph_v3::recognise(stamp).or_else(|| graph_v4::recognise(stamp)).ok_or_else(|| {
@@ -116,6 +129,20 @@ mod tests {
             graph(Some("4")).unwrap(),
             Recognised { dialect: Dialect::GraphV4, stamp: 4, writable: true }
         );
+    }
+
+    #[test]
+    fn the_native_stamp_counts_before_the_one_that_engines_refuse() {
+        let native = |format: &str| {
+            let stamps = [(NATIVE_STAMP_KEY, format), (STAMP_KEY, "1000000")];
+            let metadata = stamps.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+            recognise(&look(&["object_id", "table_key", "table_version"], &metadata))
+        };
+        let known = Recognised { dialect: Dialect::Native, stamp: 1, writable: true };
+        assert_eq!(native("1").unwrap(), known);
+        for other in ["0", "2", "", "one"] {
+            assert_eq!(native(other).unwrap_err().kind(), crate::Kind::Refused, "{other:?}");
+        }
     }
 
     #[test]

@@ -24,7 +24,7 @@ use lance::Dataset;
 use lance::dataset::builder::DatasetBuilder;
 use lance::session::Session;
 use object_store::memory::InMemory;
-use outrigger::model::table_path::{branch_path, graph_table_path};
+use outrigger::model::table_path::{branch_path, table_path};
 use outrigger::model::{Branch, TableKey};
 use outrigger::repo::Dialect;
 use outrigger::store::{Key, StoreParts};
@@ -131,7 +131,7 @@ impl Graph {
 
 /// Where a table lies, from its key.
 pub fn path_of(table: &str) -> String {
-    graph_table_path(&TableKey::parse(table).unwrap()).unwrap()
+    table_path(&TableKey::parse(table).unwrap()).unwrap()
 }
 
 /// A ULID, later than all before it in this process.

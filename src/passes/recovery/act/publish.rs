@@ -7,7 +7,7 @@ use crate::model::audit::{TableOutcome, Verdict};
 use crate::model::history::StepKind;
 use crate::model::manifest::{Change, CommitIntent, Marker, Publish};
 use crate::model::sidecar::Sidecar;
-use crate::model::table_path::graph_table_path;
+use crate::model::table_path::table_path;
 use crate::model::{OperationId, Version};
 use crate::passes::recovery::decide::{Decision, TablePlan, TableWork};
 use crate::passes::recovery::observation::{Origin, TableRef, TableSeen};
@@ -154,8 +154,8 @@ async fn schema_changes(
         if base.state.entry(&new.table).is_some() {
             continue;
         }
-        let location = graph_table_path(&new.table)
-            .ok_or_else(|| Error::corrupt(format!("{} is not the key of a graph table", new.table)))?;
+        let location = table_path(&new.table)
+            .ok_or_else(|| Error::corrupt(format!("{} is no key of a table", new.table)))?;
         let Some(table) = repo.table(&new.table, &new.branch).await? else {
             return Err(Error::moved(format!("the dataset of {} went away", new.table)));
         };

@@ -2,7 +2,8 @@
 //! is complete *however* the commits are dealt out; otherwise all that may have written them are undone in a window.
 //!
 //! A claim has a *stake* in a tail if it may have committed some of its data. Claims whose stakes meet are judged together.
-//! The others are judged by what the graph shows and leave that tail alone.
+//! The others are judged by what the graph shows and leave that tail alone. Where commits name their operation a stake is proof,
+//! and whoever only names a table with another's commit leaves it alone, too.
 
 use super::super::observation::{BranchSeen, Claim, Component, TableRef, TableSeen};
 use super::dealing::{Claimant, Flaw, deal, names};
@@ -25,7 +26,7 @@ pub fn resolve(component: &Component) -> Vec<Resolved> {
     let mut held: BTreeMap<&TableRef, String> = BTreeMap::new();
     for group in groups(component, &stakes) {
         let claims: Vec<&Claim> = group.iter().map(|index| &component.claims[*index]).collect();
-        let judgement = together(component, &claims);
+        let judgement = together(component, &claims, &of_others(component, &group, &stakes));
         if judgement.verdict == Verdict::Hold {
             let of_group = stakes.iter().filter(|(_, owners)| group.iter().any(|one| owners.contains(one)));
             held.extend(of_group.map(|(at, _)| (at, judgement.reason.clone())));
@@ -66,13 +67,28 @@ fn stakes(component: &Component) -> BTreeMap<TableRef, BTreeSet<usize>> {
     component.tables.iter().filter_map(owners).collect()
 }
 
-/// The claims that have a stake, sorted into groups: two are in one group if they name the same such tail.
+/// The tails that belong to others than this group for certain.
+fn of_others(
+    component: &Component,
+    group: &[usize],
+    stakes: &BTreeMap<TableRef, BTreeSet<usize>>,
+) -> BTreeSet<TableRef> {
+    let proven = group.iter().all(|index| component.claims[*index].sidecar.names_commits);
+    let foreign = |owners: &BTreeSet<usize>| proven && group.iter().all(|index| !owners.contains(index));
+    stakes.iter().filter(|(_, owners)| foreign(owners)).map(|(at, _)| at.clone()).collect()
+}
+
+/// The claims that have a stake, sorted into groups: two are in one group if they name the same such tail; where commits name
+/// their operation, if both have committed to it.
 fn groups(component: &Component, stakes: &BTreeMap<TableRef, BTreeSet<usize>>) -> Vec<Vec<usize>> {
     let staked: BTreeSet<usize> = stakes.values().flatten().copied().collect();
     let mut groups: Vec<BTreeSet<usize>> = Vec::new();
     for at in stakes.keys() {
-        let mut linked: BTreeSet<usize> =
-            staked.iter().copied().filter(|index| names(&component.claims[*index], at)).collect();
+        let concerns = |index: &usize| {
+            let claim = &component.claims[*index];
+            if claim.sidecar.names_commits { stakes[at].contains(index) } else { names(claim, at) }
+        };
+        let mut linked: BTreeSet<usize> = staked.iter().copied().filter(concerns).collect();
         groups.retain(|group| {
             let apart = group.is_disjoint(&linked);
             if !apart {
@@ -85,15 +101,13 @@ fn groups(component: &Component, stakes: &BTreeMap<TableRef, BTreeSet<usize>>) -
     groups.into_iter().map(|group| group.into_iter().collect()).collect()
 }
 
-/// Claims whose stakes meet: all forward, or all back, or held.
-fn together(component: &Component, claims: &[&Claim]) -> Judgement {
-    let alone: Vec<Judgement> =
-        claims.iter().map(|claim| judge(component, claim, &BTreeSet::new())).collect();
+/// Claims whose stakes meet: all forward, or all back, or held. What lies above the pins of `elsewhere` is others'.
+fn together(component: &Component, claims: &[&Claim], elsewhere: &BTreeSet<TableRef>) -> Judgement {
+    let alone: Vec<Judgement> = claims.iter().map(|claim| judge(component, claim, elsewhere)).collect();
     if let [only] = &alone[..] {
         return only.clone();
     }
-    let placed: Vec<Vec<Placed>> =
-        claims.iter().map(|claim| place(component, claim, &BTreeSet::new())).collect();
+    let placed: Vec<Vec<Placed>> = claims.iter().map(|claim| place(component, claim, elsewhere)).collect();
     if let Some(why) = claims.iter().zip(&placed).find_map(|(claim, pins)| obstacle(claim, pins)) {
         return Judgement::plain(Verdict::Hold, why);
     }

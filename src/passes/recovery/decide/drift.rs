@@ -184,7 +184,7 @@ fn woke_up(ended: &Sidecar, drift: &Drift) -> bool {
     data.peek().is_some()
         && data.all(|step| {
             fits(ended.kind, &step.kind)
-                && (is_named(ended, step) || step.operation.is_none())
+                && (is_named(ended, step) || step.operation.is_none() && !ended.names_commits)
                 // A merge's later commits read its own earlier ones.
                 && (step.read_version <= pin.expected || ended.kind == WriterKind::BranchMerge)
         })

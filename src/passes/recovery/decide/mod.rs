@@ -17,12 +17,14 @@
 //! | 11 | data that nothing explains | hold |
 //!
 //! [`ownership`] says whose a commit may be, [`standing`] where one pin stands, [`judge`] what is right for one claim,
-//! [`contest`] for claims that share commits (`dealing` deals these out), [`timing`] when it may be done.
+//! [`contest`] for claims that share commits (`dealing` deals these out), [`timing`] when it may be done, [`own`] what a native
+//! writer does about its own operation.
 
 pub mod contest;
 mod dealing;
 pub mod drift;
 pub mod judge;
+pub mod own;
 pub mod ownership;
 pub mod schema;
 pub mod standing;

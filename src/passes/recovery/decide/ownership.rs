@@ -1,5 +1,5 @@
-//! Whose a commit may be. Native writers name their operation in every commit; on graph dialects there is only
-//! plausibility: the right kind of commit, staged on a version that the writer can have read.
+//! Whose a commit may be. Native writers name their operation in every commit, and that alone counts; on graph dialects there is
+//! only plausibility: the right kind of commit, staged on a version that the writer can have read.
 //!
 //! Maintenance (index builds, compaction, settings, deletes of nothing) changes no row, so whoever shows it does no harm:
 //! it is looked through wherever it lies. What remains, the *data*, must be somebody's.
@@ -49,7 +49,7 @@ fn is_plausible(sidecar: &Sidecar, pin: &Pin, step: &Step) -> bool {
         WriterKind::BranchMerge => pin.confirmed.is_none_or(|confirmed| step.version <= confirmed),
         _ => step.read_version <= pin.expected || is_inline_delete(pin, step),
     };
-    staged && step.operation.is_none()
+    staged && step.operation.is_none() && !sidecar.names_commits
 }
 
 /// Whether the data of a tail is exactly this operation's work on the table.
@@ -63,7 +63,7 @@ pub fn is_own_tail(sidecar: &Sidecar, pin: &Pin, tail: &[Step]) -> bool {
         WriterKind::Mutation | WriterKind::Load if data.is_empty() => {
             let deletes_nothing =
                 |step: &Step| step.kind == StepKind::EmptyDelete && step.read_version <= pin.expected;
-            follows_expected && tail.iter().any(deletes_nothing)
+            follows_expected && !sidecar.names_commits && tail.iter().any(deletes_nothing)
         }
         _ if data.is_empty() || own.len() != data.len() => false,
         WriterKind::BranchMerge => true,
@@ -98,7 +98,7 @@ fn is_shown_commit(sidecar: &Sidecar, pin: &Pin, step: &Step, latest: Version) -
     if matches!(step.kind, StepKind::Restore(_)) {
         return false;
     }
-    if step.operation.is_some() {
+    if step.operation.is_some() || sidecar.names_commits {
         return is_named(sidecar, step);
     }
     match pin.confirmed {

@@ -112,10 +112,11 @@ fn below(claim: &Claim, pin: &Pin, lineage: &Lineage) -> Standing {
     }
 }
 
-/// A merge of format 2 publishes only after it has confirmed. A record that was made of its sidecar before that does not know.
+/// A merge of format 2 publishes only after it has confirmed. A record that was made of its sidecar before that does not know. A
+/// native one is known by its name, and makes one commit.
 fn never_confirmed(claim: &Claim, pin: &Pin) -> bool {
     let Claim { sidecar, origin, .. } = claim;
-    let confirms = sidecar.kind == WriterKind::BranchMerge && sidecar.format >= 2;
+    let confirms = sidecar.kind == WriterKind::BranchMerge && sidecar.format >= 2 && !sidecar.names_commits;
     confirms && pin.confirmed.is_none() && *origin == Origin::Sidecar
 }
 
@@ -196,7 +197,7 @@ fn readiness(sidecar: &Sidecar, pin: &Pin, lineage: &Lineage) -> Standing {
             pin.table, pin.expected, lineage.pin
         ));
     }
-    if sidecar.kind == WriterKind::BranchMerge && pin.confirmed.is_none() {
+    if sidecar.kind == WriterKind::BranchMerge && pin.confirmed.is_none() && !sidecar.names_commits {
         return Standing::Own(format!("the merge into {} is not confirmed", pin.table));
     }
     Standing::Complete

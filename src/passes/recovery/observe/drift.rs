@@ -5,7 +5,7 @@ use super::super::decide::standing::FILES_FIRST;
 use super::super::observation::{TableRef, TableSeen};
 use super::super::quarantine::note;
 use super::evidence::TailWait;
-use super::find::lineages;
+use super::find::{lineages, parsed};
 use super::{CONCURRENCY, Found, Intent, Quiet, fence_record, table};
 use crate::error::{Error, Kind, Result};
 use crate::model::sidecar::Sidecar;
@@ -205,7 +205,7 @@ async fn ended_writers(repo: &Repository, found: &Found) -> Result<Vec<Sidecar>>
             continue;
         }
         let Some(Ok(record)) = fence_record(repo, operation).await? else { continue };
-        ended.extend(Sidecar::parse(operation.as_str(), record.sidecar.as_bytes()));
+        ended.extend(parsed(repo, operation, record.sidecar.as_bytes()));
     }
     Ok(ended)
 }

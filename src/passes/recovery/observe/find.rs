@@ -187,7 +187,7 @@ async fn read_sidecars(repo: &Repository, found: &mut Found, listed: Vec<(Operat
             // Its writer finished between the list and the read.
             Ok(None) => continue,
             Ok(Some(object)) => {
-                let parsed = Sidecar::parse(operation.as_str(), &object.bytes);
+                let parsed = parsed(repo, &operation, &object.bytes);
                 parsed.map(|sidecar| (sidecar, object)).map_err(|why| why.to_string())
             }
             Err(error) if error.kind() == Kind::Corrupt => Err(Unreadable::TooLarge(meta.size).to_string()),
@@ -220,6 +220,16 @@ async fn read_sidecars(repo: &Repository, found: &mut Found, listed: Vec<(Operat
     Ok(())
 }
 
+/// A sidecar's text, read by the rules of this repository.
+pub(in crate::passes::recovery) fn parsed(
+    repo: &Repository,
+    operation: &OperationId,
+    text: &[u8],
+) -> std::result::Result<Sidecar, Unreadable> {
+    let names_commits = repo.recognised().dialect.names_commits();
+    Sidecar::parse(operation.as_str(), text).map(|sidecar| Sidecar { names_commits, ..sidecar })
+}
+
 /// A fence record, `None` if it is gone; or why it cannot be read.
 pub(in crate::passes::recovery) async fn fence_record(
     repo: &Repository,
@@ -248,7 +258,7 @@ async fn read_fences(repo: &Repository, found: &mut Found, listed: Vec<(Operatio
         }
         let Some(record) = fence_record(repo, &operation).await? else { continue };
         let sidecar = record.and_then(|record| {
-            Sidecar::parse(operation.as_str(), record.sidecar.as_bytes()).map_err(|why| why.to_string())
+            parsed(repo, &operation, record.sidecar.as_bytes()).map_err(|why| why.to_string())
         });
         match sidecar {
             Ok(sidecar) => {

@@ -21,6 +21,10 @@ pub(super) async fn observe(
     target: &Snapshot,
     sidecar: &Sidecar,
 ) -> Result<Option<MergeSeen>> {
+    // It names every table that it changes.
+    if sidecar.kind == WriterKind::BranchMerge && sidecar.names_commits {
+        return Ok(Some(MergeSeen::Completable(Vec::new())));
+    }
     let confirms = sidecar.format >= 2;
     let unconfirmed = confirms && sidecar.pins.iter().any(|pin| pin.confirmed.is_none());
     if sidecar.kind != WriterKind::BranchMerge || unconfirmed {

@@ -17,6 +17,7 @@ pub use schema::leftover;
 
 use super::observation::{BranchSeen, Claim, Component, TableRef};
 use crate::error::{Error, Result};
+use crate::model::sidecar::Sidecar;
 use crate::model::{Branch, Version};
 use crate::repo::branches::{self, BranchRef};
 use crate::repo::snapshot::MANIFEST;
@@ -133,6 +134,16 @@ async fn read_tables(repo: &Repository, seen: &mut Seen, intents: &[Intent]) -> 
     Ok(())
 }
 
+/// Whether a native sidecar was written for an earlier branch of that name. One whose record cannot be read is judged by its time.
+async fn is_another(repo: &Repository, sidecar: &Sidecar, listed: &BranchRef) -> Result<bool> {
+    let Some(written_for) = &sidecar.branch_identity else { return Ok(false) };
+    match branches::read(repo.store(), listed).await {
+        Ok(record) => Ok(record.is_some_and(|record| record.identifier != *written_for)),
+        Err(error) if error.is_local() => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 async fn claim(
     repo: &Repository,
     found: &Found,
@@ -147,6 +158,7 @@ async fn claim(
         (None, _) if !sidecar.branch.is_main() => BranchSeen::Gone,
         // Also younger than a fence record: whoever armed that has seen the branch that it is about.
         (Some(listed), _) if listed.stored_at > intent.stored_at => BranchSeen::Younger,
+        (Some(listed), _) if is_another(repo, sidecar, listed).await? => BranchSeen::Younger,
         (_, Some(why)) => BranchSeen::Unusable(why.clone()),
         _ if snapshot.is_none() => {
             BranchSeen::Unusable(format!("branch {} could not be read", sidecar.branch))

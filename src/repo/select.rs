@@ -1,0 +1,109 @@
+//! Rows of one version of a table, each with the place where it lies.
+
+use super::expressions::Filter;
+use super::rows::row_addresses;
+use super::tables::Table;
+use super::trouble::explain;
+use crate::error::{Error, Result};
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::datatypes::{Schema, SchemaRef};
+use datafusion::common::ScalarValue;
+use datafusion::logical_expr::{Expr, col};
+use futures::TryStreamExt;
+use lance::dataset::scanner::Scanner;
+use std::sync::Arc;
+
+/// Key values that are looked up one by one; of more, every row's key is read.
+const MOST_LOOKED_UP: usize = 1000;
+
+/// Rows and their addresses: fragment in the upper half, offset in it in the lower.
+#[derive(Debug, Clone)]
+pub struct Selected {
+    /// The rows.
+    pub rows: RecordBatch,
+    /// Where each lies.
+    pub addresses: Vec<u64>,
+}
+
+impl Table {
+    /// The columns.
+    pub fn schema(&self) -> SchemaRef {
+        Arc::new(Schema::from(self.dataset().schema()))
+    }
+
+    /// The columns by which a row is known, in their order; none for a table whose rows have no key.
+    pub fn key_columns(&self) -> Vec<String> {
+        self.dataset().schema().unenforced_primary_key().iter().map(|field| field.name.clone()).collect()
+    }
+
+    /// Whether a column holds its values outside of the rows, so that they cannot be read and written again.
+    pub fn has_blobs(&self) -> bool {
+        self.dataset().schema().fields_pre_order().any(|field| field.is_blob() || field.is_blob_v2())
+    }
+
+    /// A handle for readers: it shows this version, and commits nothing.
+    pub fn reader(&self) -> lance::Dataset {
+        (**self.dataset()).clone()
+    }
+
+    /// The rows that are meant, or all, with all columns.
+    pub async fn select(&self, filter: Option<&Filter>) -> Result<Vec<Selected>> {
+        let mut scan = self.dataset().scan();
+        if let Some(filter) = filter {
+            scan.filter(filter.text()).map_err(|error| self.failed(error))?;
+        }
+        self.collect(scan).await
+    }
+
+    /// The rows of these fragments, with all columns.
+    pub async fn select_fragments(&self, ids: &[u64]) -> Result<Vec<Selected>> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let wanted = self.dataset().fragments().iter().filter(|fragment| ids.contains(&fragment.id));
+        let mut scan = self.dataset().scan();
+        scan.with_fragments(wanted.cloned().collect());
+        self.collect(scan).await
+    }
+
+    /// The given columns of every row whose first of them holds one of these values, and perhaps of others.
+    pub async fn select_by(&self, columns: &[String], values: &[ArrayRef]) -> Result<Vec<Selected>> {
+        let failed = |error| self.failed(error);
+        let mut scan = self.dataset().scan();
+        scan.project(columns).map_err(failed)?;
+        let many = values.iter().map(|array| array.len()).sum::<usize>() > MOST_LOOKED_UP;
+        if let Some(first) = columns.first().filter(|_| !many) {
+            let mut listed = Vec::new();
+            for array in values {
+                for row in 0..array.len() {
+                    let value = ScalarValue::try_from_array(array, row);
+                    listed
+                        .push(Expr::Literal(value.map_err(|error| Error::invalid(error.to_string()))?, None));
+                }
+            }
+            scan.filter_expr(col(format!("\"{first}\"")).in_list(listed, false));
+        }
+        self.collect(scan).await
+    }
+
+    async fn collect(&self, mut scan: Scanner) -> Result<Vec<Selected>> {
+        let failed = |error| self.failed(error);
+        scan.with_row_address();
+        let mut found = Vec::new();
+        let mut batches = scan.try_into_stream().await.map_err(failed)?;
+        while let Some(batch) = batches.try_next().await.map_err(failed)? {
+            let addresses = row_addresses(&batch)?;
+            let columns: Vec<usize> = (0..batch.num_columns())
+                .filter(|index| batch.schema_ref().field(*index).name() != "_rowaddr")
+                .collect();
+            let rows = batch.project(&columns);
+            let rows = rows.map_err(|error| Error::internal("a batch loses a column").caused_by(error))?;
+            found.push(Selected { rows, addresses });
+        }
+        Ok(found)
+    }
+
+    fn failed(&self, error: lance::Error) -> Error {
+        explain(error, format_args!("cannot read {} at version {}", self.key, self.head()))
+    }
+}

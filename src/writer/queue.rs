@@ -1,0 +1,83 @@
+//! Commits of one process wait for each other: one at a time for each table and branch, others side by side.
+//!
+//! Two handles of one repository share the queue, and the limits of admission. Between processes nothing waits: there the store
+//! decides.
+
+use super::admission::Admission;
+use crate::model::{Branch, TableKey};
+use crate::repo::slots::Slots;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use tokio::sync::OwnedMutexGuard;
+
+/// What all handles of one repository in this process share.
+#[derive(Debug, Default)]
+pub(super) struct Manager {
+    turns: Slots<(TableKey, Branch), ()>,
+    pub(super) admission: Admission,
+}
+
+/// Turns on tables, until it is dropped.
+#[derive(Debug)]
+#[must_use = "the turns end when this is dropped"]
+pub(super) struct Turns(#[expect(dead_code, reason = "held for its drop")] Vec<OwnedMutexGuard<()>>);
+
+impl Manager {
+    /// The manager of the repository at an address.
+    pub(super) fn of(root: &str) -> Arc<Self> {
+        static MANAGERS: Mutex<Option<HashMap<String, Weak<Manager>>>> = Mutex::new(None);
+        // A panic elsewhere cannot leave half a map.
+        let mut managers = MANAGERS.lock().unwrap_or_else(PoisonError::into_inner);
+        let managers = managers.get_or_insert_default();
+        managers.retain(|_, manager| manager.strong_count() > 0);
+        if let Some(known) = managers.get(root).and_then(Weak::upgrade) {
+            return known;
+        }
+        let new = Arc::new(Self::default());
+        managers.insert(root.to_owned(), Arc::downgrade(&new));
+        new
+    }
+
+    /// Waits for a turn on each of these tables. All ask in the same order, so nobody waits for somebody who waits for him.
+    pub(super) async fn turns(&self, tables: &BTreeSet<TableKey>, branch: &Branch) -> Turns {
+        let mut turns = Vec::new();
+        for table in tables {
+            turns.push(self.turns.take((table.clone(), branch.clone())).await);
+        }
+        Turns(turns)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::FutureExt;
+
+    fn tables(names: &[&str]) -> BTreeSet<TableKey> {
+        names.iter().map(|name| TableKey::parse(name).unwrap()).collect()
+    }
+
+    #[tokio::test]
+    async fn two_handles_of_one_repository_share_a_queue_and_others_do_not() {
+        let (one, two, other) = (Manager::of("/a"), Manager::of("/a"), Manager::of("/b"));
+        let main = Branch::main();
+        let held = one.turns(&tables(&["x", "y"]), &main).await;
+        assert!(two.turns(&tables(&["y"]), &main).now_or_never().is_none());
+        assert!(two.turns(&tables(&["z"]), &main).now_or_never().is_some(), "another table");
+        let feature = Branch::parse(Some("feature")).unwrap();
+        assert!(two.turns(&tables(&["x"]), &feature).now_or_never().is_some(), "another branch");
+        assert!(other.turns(&tables(&["x"]), &main).now_or_never().is_some(), "another repository");
+        drop(held);
+        assert!(two.turns(&tables(&["y"]), &main).now_or_never().is_some());
+    }
+
+    #[tokio::test]
+    async fn whoever_gives_up_waiting_leaves_no_turn_behind() {
+        let manager = Manager::of("/c");
+        let main = Branch::main();
+        let held = manager.turns(&tables(&["y"]), &main).await;
+        assert!(manager.turns(&tables(&["x", "y"]), &main).now_or_never().is_none());
+        assert!(manager.turns(&tables(&["x"]), &main).now_or_never().is_some());
+        drop(held);
+    }
+}

@@ -1,0 +1,220 @@
+//! What a branch shows, for readers.
+
+use super::error::{Error, Result};
+use super::repository::named;
+use crate::model::manifest::{Entry, GraphCommit};
+use crate::model::{Branch, TableKey, Version};
+use crate::repo::expressions::Filter;
+use crate::repo::snapshot::MANIFEST;
+use crate::repo::tables::Table;
+use crate::repo::{self, branches};
+use arrow::array::RecordBatch;
+use arrow::compute::concat_batches;
+
+/// What is to be looked at.
+///
+/// ```
+/// use outrigger::writer::At;
+///
+/// assert_eq!(At::from("feature"), At::Branch("feature".into()));
+/// let yesterday = At::Version { branch: "main".into(), version: 17 };
+/// # let _ = yesterday;
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum At {
+    /// The newest state of a branch.
+    Branch(String),
+    /// A branch as it was at a version of its manifest.
+    Version {
+        /// The branch.
+        branch: String,
+        /// The version of its manifest.
+        version: u64,
+    },
+    /// What a commit has shown, by its id.
+    Commit(String),
+}
+
+impl From<&str> for At {
+    fn from(branch: &str) -> Self {
+        Self::Branch(branch.to_owned())
+    }
+}
+
+/// The value of one column of a key.
+///
+/// ```
+/// use outrigger::writer::KeyPart;
+///
+/// assert_eq!([KeyPart::from("ann"), KeyPart::from(7)], [KeyPart::Text("ann".into()), KeyPart::Integer(7)]);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeyPart {
+    /// Text.
+    Text(String),
+    /// A whole number.
+    Integer(i64),
+}
+
+impl From<&str> for KeyPart {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+
+impl From<i64> for KeyPart {
+    fn from(number: i64) -> Self {
+        Self::Integer(number)
+    }
+}
+
+impl KeyPart {
+    /// As a literal of Lance's SQL.
+    fn literal(&self) -> String {
+        match self {
+            Self::Text(text) => format!("'{}'", text.replace('\'', "''")),
+            Self::Integer(number) => number.to_string(),
+        }
+    }
+}
+
+/// What is shown at one moment: it stays as it is while others commit.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    repo: repo::Repository,
+    snapshot: repo::Snapshot,
+}
+
+impl Snapshot {
+    pub(super) async fn read(repo: &repo::Repository, at: At) -> Result<Self> {
+        let (branch, version) = match at {
+            At::Branch(branch) => (named(&branch)?, None),
+            At::Version { branch, version } => (named(&branch)?, Some(Version(version))),
+            At::Commit(id) => {
+                let (commit, on) = commit(repo, &id).await?;
+                (on, Some(commit.manifest_version))
+            }
+        };
+        let snapshot = match version {
+            None => repo.snapshot(&branch).await?,
+            Some(version) => repo.snapshot_at(&branch, version).await?,
+        };
+        let wanted = || match version {
+            None => format!("there is no branch {branch}"),
+            Some(version) => format!("branch {branch} has no version {version} any more"),
+        };
+        let snapshot = snapshot.ok_or_else(|| crate::Error::missing(wanted()))?;
+        Ok(Self { repo: repo.clone(), snapshot })
+    }
+
+    /// The version of the branch's manifest.
+    pub fn version(&self) -> u64 {
+        self.snapshot.version.0
+    }
+
+    /// Names of the tables.
+    pub fn tables(&self) -> Vec<String> {
+        self.snapshot.state.entries().map(|(table, _)| table.to_string()).collect()
+    }
+
+    /// The newest commit, if there is one.
+    pub fn head(&self) -> Option<&GraphCommit> {
+        self.snapshot.state.head()
+    }
+
+    /// The version of a table that is shown.
+    pub fn version_of(&self, table: &str) -> Result<u64> {
+        Ok(self.entry(table)?.1.version.0)
+    }
+
+    /// How many rows of a table are shown. Reads nothing.
+    pub fn count(&self, table: &str) -> Result<u64> {
+        Ok(self.entry(table)?.1.row_count)
+    }
+
+    /// The table for readers, at the version that is shown. Whatever is tried on it, it commits nothing.
+    pub async fn open(&self, table: &str) -> Result<lance::Dataset> {
+        Ok(self.table(table).await?.reader())
+    }
+
+    /// Rows of a table: those for which a filter holds, such as `balance > 10`, or all.
+    pub async fn rows(&self, table: &str, filter: Option<&str>) -> Result<RecordBatch> {
+        let table = self.table(table).await?;
+        let schema = table.schema();
+        let filter = filter.map(|filter| Filter::parse(&schema, filter)).transpose()?;
+        let found = table.select(filter.as_ref()).await?;
+        joined(&schema, found.iter().map(|found| &found.rows))
+    }
+
+    /// The row that has a key, given in the order of the key's columns; `None` if there is none.
+    ///
+    /// # Errors
+    /// Kind [`crate::Kind::Invalid`] if the table has no key, or one of other columns.
+    pub async fn row(&self, table: &str, key: &[KeyPart]) -> Result<Option<RecordBatch>> {
+        let opened = self.table(table).await?;
+        let columns = opened.key_columns();
+        if columns.is_empty() || columns.len() != key.len() {
+            let known = columns.join(", ");
+            return Err(Error::invalid(format!(
+                "the key of {table} has the columns ({known}), {} were given",
+                key.len()
+            )));
+        }
+        let equal = columns.iter().zip(key).map(|(column, part)| format!("`{column}` = {}", part.literal()));
+        let filter = equal.collect::<Vec<_>>().join(" AND ");
+        let rows = self.rows(table, Some(&filter)).await?;
+        Ok((rows.num_rows() > 0).then_some(rows))
+    }
+
+    fn entry(&self, table: &str) -> Result<(TableKey, &Entry)> {
+        entry(&self.snapshot, table)
+    }
+
+    async fn table(&self, table: &str) -> Result<Table> {
+        let (key, entry) = self.entry(table)?;
+        open(&self.repo, &key, entry).await
+    }
+}
+
+/// What a branch shows of a table.
+pub(super) fn entry<'s>(snapshot: &'s repo::Snapshot, table: &str) -> Result<(TableKey, &'s Entry)> {
+    let key = TableKey::parse(table).map_err(|bad| Error::invalid(bad.to_string()))?;
+    match snapshot.state.entry(&key) {
+        Some(entry) => Ok((key, entry)),
+        None => Err(crate::Error::missing(format!("branch {} has no table {table}", snapshot.branch)).into()),
+    }
+}
+
+/// The version of a table that an entry shows.
+pub(super) async fn open(repo: &repo::Repository, key: &TableKey, entry: &Entry) -> Result<Table> {
+    let table = repo.table_at(key, entry).await?;
+    let gone =
+        || crate::Error::missing(format!("version {} of {key} on {} is gone", entry.version, entry.branch));
+    Ok(table.ok_or_else(gone)?)
+}
+
+/// A commit, and a branch that has it: its own if it is there still, else one that was made from it.
+pub(super) async fn commit(repo: &repo::Repository, id: &str) -> Result<(GraphCommit, Branch)> {
+    let listed = branches::list(repo.store(), MANIFEST).await?;
+    let mut found = None;
+    for branch in branches::public(&listed) {
+        let Some(snapshot) = repo.snapshot(&branch).await? else { continue };
+        if let Some(commit) = snapshot.state.commits().find(|commit| commit.id == id) {
+            let is_own = commit.branch == branch;
+            found = Some((commit.clone(), branch));
+            if is_own {
+                break;
+            }
+        }
+    }
+    Ok(found.ok_or_else(|| crate::Error::missing(format!("no branch has a commit {id}")))?)
+}
+
+/// Batches as one.
+pub(super) fn joined<'b>(
+    schema: &arrow::datatypes::SchemaRef,
+    batches: impl IntoIterator<Item = &'b RecordBatch>,
+) -> Result<RecordBatch> {
+    concat_batches(schema, batches)
+        .map_err(|error| crate::Error::corrupt("batches of one table differ").caused_by(error).into())
+}

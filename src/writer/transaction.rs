@@ -1,0 +1,127 @@
+//! What is to be done to several tables at once.
+
+use super::commit::{Commit, Committed};
+use super::draft::Draft;
+use super::error::{Error, Result};
+use super::repository::Repository;
+use super::snapshot::{entry, joined, open};
+use crate::model::sidecar::WriterKind;
+use crate::model::{Branch, BranchIdentity, TableKey};
+use crate::repo::snapshot::MANIFEST;
+use crate::repo::{self, branches};
+use arrow::array::RecordBatch;
+use std::collections::BTreeMap;
+
+/// Changes of several tables of one branch, shown all at once by [`Transaction::commit`], or not at all.
+///
+/// Nothing is written before the commit. Rows that are staged are read back by [`Transaction::rows`]. Dropping it forgets it.
+#[derive(Debug)]
+pub struct Transaction {
+    repository: Repository,
+    branch: Branch,
+    identity: BranchIdentity,
+    /// What the branch showed at the beginning.
+    base: repo::Snapshot,
+    actor: Option<String>,
+    drafts: BTreeMap<TableKey, Draft>,
+}
+
+impl Transaction {
+    pub(super) async fn begin(repository: &Repository, branch: &Branch) -> Result<Self> {
+        // The record first: a branch that is made anew in between then has another identity than the one that was read.
+        let identity = identity(&repository.repo, branch).await?.ok_or_else(|| repository.gone(branch))?;
+        let base = repository.repo.snapshot(branch).await?.ok_or_else(|| repository.gone(branch))?;
+        base.writable()?;
+        let (repository, branch) = (repository.clone(), branch.clone());
+        Ok(Self { repository, branch, identity, base, actor: None, drafts: BTreeMap::new() })
+    }
+
+    /// Who asks for it: recorded with the commit, and limited for himself.
+    #[must_use]
+    pub fn by(mut self, actor: &str) -> Self {
+        self.actor = Some(actor.to_owned());
+        self
+    }
+
+    /// Adds rows to a table. A key that is there already is not looked for: see [`Transaction::upsert`].
+    ///
+    /// # Errors
+    /// Kind [`crate::Kind::Invalid`] for a batch of another schema.
+    pub async fn append(&mut self, table: &str, rows: RecordBatch) -> Result<()> {
+        self.draft(table).await?.append(rows)
+    }
+
+    /// Adds rows to a table; each takes the place of the row that has its key.
+    ///
+    /// # Errors
+    /// Kind [`crate::Kind::Invalid`] for a batch of another schema or with one key twice, or a table without a key.
+    pub async fn upsert(&mut self, table: &str, rows: RecordBatch) -> Result<()> {
+        self.draft(table).await?.upsert(rows).await
+    }
+
+    /// Gives columns of the rows for which a filter holds new values, such as `("balance", "balance - 30")`; all expressions see the
+    /// row as it was. Returns how many rows.
+    ///
+    /// # Errors
+    /// Kind [`crate::Kind::Invalid`] for an expression that cannot be read, or a column of the key.
+    pub async fn update(&mut self, table: &str, filter: &str, assignments: &[(&str, &str)]) -> Result<u64> {
+        self.draft(table).await?.update(filter, assignments).await
+    }
+
+    /// Takes the rows away for which a filter holds. Returns how many.
+    ///
+    /// # Errors
+    /// Kind [`crate::Kind::Invalid`] for an expression that cannot be read.
+    pub async fn delete(&mut self, table: &str, filter: &str) -> Result<u64> {
+        self.draft(table).await?.delete(filter).await
+    }
+
+    /// Puts these rows in the place of all that a table has.
+    ///
+    /// # Errors
+    /// Kind [`crate::Kind::Invalid`] for a batch of another schema.
+    pub async fn overwrite(&mut self, table: &str, rows: RecordBatch) -> Result<()> {
+        self.draft(table).await?.overwrite(rows)
+    }
+
+    /// Rows of a table as they would be shown if this were committed now: those for which a filter holds, or all.
+    pub async fn rows(&mut self, table: &str, filter: Option<&str>) -> Result<RecordBatch> {
+        let draft = self.draft(table).await?;
+        let rows = draft.rows(filter).await?;
+        joined(draft.schema(), &rows)
+    }
+
+    /// Commits. `None` if no row is changed: then nothing was written.
+    ///
+    /// Once it returns a commit, that is what every later snapshot shows. An error says whether to begin anew, to wait, or to heal.
+    /// If the process dies meanwhile, or the future is dropped, the commit is shown as a whole later, or undone as a whole.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] if a table that was updated, overwritten or deleted from has moved since the beginning; appends and
+    /// upserts are repeated on what is there then. [`Error::Paused`], [`Error::Rejected`], [`Error::PendingRecovery`].
+    pub async fn commit(self) -> Result<Option<Committed>> {
+        let Self { repository, branch, identity, actor, drafts, .. } = self;
+        let drafts = drafts.into_iter().filter(|(_, draft)| !draft.is_empty()).collect();
+        let kind = WriterKind::Mutation;
+        Commit { repository, branch, identity, actor, drafts, kind, merged: None }.run().await
+    }
+
+    async fn draft(&mut self, table: &str) -> Result<&mut Draft> {
+        let (key, entry) = entry(&self.base, table)?;
+        if !self.drafts.contains_key(&key) {
+            let opened = open(&self.repository.repo, &key, entry).await?;
+            self.drafts.insert(key.clone(), Draft::new(opened, entry.clone()));
+        }
+        let drafted = self.drafts.get_mut(&key);
+        drafted.ok_or_else(|| Error::Other(crate::Error::internal("a draft was made and is not there")))
+    }
+}
+
+/// Which of the branches of that name is there; `None` if none is.
+pub(super) async fn identity(repo: &repo::Repository, branch: &Branch) -> Result<Option<BranchIdentity>> {
+    if branch.is_main() {
+        return Ok(Some(BranchIdentity::default()));
+    }
+    let record = branches::record(repo.store(), MANIFEST, branch).await?;
+    Ok(record.map(|record| record.identifier))
+}

@@ -1,0 +1,150 @@
+//! What a transaction does, and what it refuses.
+
+use super::everywhere;
+use crate::world::{ACCOUNTS, JOURNAL, MAIN, TOTAL, World, accounts, balances, journal, transfer};
+use outrigger::Kind;
+use outrigger::writer::{Error, NewTable, Repository};
+
+everywhere!(
+    several_tables_move_together,
+    operations_on_a_table_are_one_commit,
+    what_was_read_and_has_changed_is_a_conflict,
+    appends_and_upserts_are_repeated_on_what_is_there,
+);
+
+pub async fn several_tables_move_together(world: World) {
+    let bank = world.open().await;
+    let before = bank.snapshot(MAIN).await.unwrap();
+    let mut tx = bank.begin(MAIN).await.unwrap().by("ann");
+    transfer(&mut tx, "ann", "bob", 30).await;
+    assert_eq!(balances(&tx.rows(ACCOUNTS, None).await.unwrap())["ann"], 70, "it reads its own rows");
+    let committed = tx.commit().await.unwrap().unwrap();
+    assert_eq!(committed.tables.len(), 2);
+    assert!(!committed.by_recovery);
+
+    assert_eq!(world.balances().await["bob"], 130);
+    assert_eq!(world.transfers().await, 1);
+    assert_eq!(balances(&before.rows(ACCOUNTS, None).await.unwrap())["bob"], 100, "a snapshot stays");
+    let head = bank.commits(MAIN).await.unwrap().remove(0);
+    assert_eq!((head.id, head.actor.as_deref()), (committed.id, Some("ann")));
+    world.is_settled().await;
+}
+
+pub async fn operations_on_a_table_are_one_commit(world: World) {
+    let bank = world.open().await;
+    let version = bank.snapshot(MAIN).await.unwrap().version_of(ACCOUNTS).unwrap();
+    let mut tx = bank.begin(MAIN).await.unwrap();
+    tx.append(ACCOUNTS, accounts(&[("dan", 1)])).await.unwrap();
+    tx.upsert(ACCOUNTS, accounts(&[("dan", 2), ("ann", 7)])).await.unwrap();
+    assert_eq!(tx.update(ACCOUNTS, "balance < 10", &[("balance", "balance * 10")]).await.unwrap(), 2);
+    assert_eq!(tx.delete(ACCOUNTS, "id = 'bob' OR id = 'nobody'").await.unwrap(), 1);
+    let staged = balances(&tx.rows(ACCOUNTS, Some("balance > 15")).await.unwrap());
+    let expected = [("ann", 70), ("cid", 100), ("dan", 20)].map(|(id, balance)| (id.to_owned(), balance));
+    assert_eq!(staged, expected.clone().into());
+    let committed = tx.commit().await.unwrap().unwrap();
+    assert_eq!(committed.tables[ACCOUNTS], version + 1);
+    assert_eq!(world.balances().await, expected.into());
+
+    let mut tx = bank.begin(MAIN).await.unwrap();
+    tx.append(ACCOUNTS, accounts(&[("eve", 1)])).await.unwrap();
+    tx.overwrite(ACCOUNTS, accounts(&[("fay", 300)])).await.unwrap();
+    tx.append(ACCOUNTS, accounts(&[("gus", 0)])).await.unwrap();
+    tx.commit().await.unwrap().unwrap();
+    assert_eq!(world.balances().await, [("fay".to_owned(), 300), ("gus".to_owned(), 0)].into());
+    world.is_settled().await;
+}
+
+pub async fn what_was_read_and_has_changed_is_a_conflict(world: World) {
+    let (one, other) = (world.open().await, world.open().await);
+    let mut late = one.begin(MAIN).await.unwrap();
+    transfer(&mut late, "ann", "bob", 100).await;
+    let mut first = other.begin(MAIN).await.unwrap();
+    transfer(&mut first, "ann", "cid", 100).await;
+    first.commit().await.unwrap().unwrap();
+
+    let error = late.commit().await.unwrap_err();
+    let Error::Conflict { table, expected, actual } = &error else { panic!("{error}") };
+    assert_eq!(table.as_str(), ACCOUNTS);
+    assert_eq!(actual.0, expected.0 + 1);
+    assert_eq!(world.total().await, TOTAL);
+    assert_eq!(world.transfers().await, 1, "nothing of the late one is there");
+    world.is_settled().await;
+}
+
+pub async fn appends_and_upserts_are_repeated_on_what_is_there(world: World) {
+    let (one, other) = (world.open().await, world.open().await);
+    let mut late = one.begin(MAIN).await.unwrap();
+    late.append(JOURNAL, journal(&[("a", "b", 1)])).await.unwrap();
+    late.upsert(ACCOUNTS, accounts(&[("ann", 1), ("dan", 4)])).await.unwrap();
+    let mut first = other.begin(MAIN).await.unwrap();
+    first.upsert(ACCOUNTS, accounts(&[("ann", 2), ("bob", 2), ("dan", 2)])).await.unwrap();
+    first.append(JOURNAL, journal(&[("b", "c", 2)])).await.unwrap();
+    first.commit().await.unwrap().unwrap();
+    late.commit().await.unwrap().unwrap();
+    let expected = [("ann", 1), ("bob", 2), ("cid", 100), ("dan", 4)];
+    assert_eq!(world.balances().await, expected.map(|(id, balance)| (id.to_owned(), balance)).into());
+    assert_eq!(world.transfers().await, 2);
+    world.is_settled().await;
+}
+
+#[tokio::test]
+async fn no_change_writes_nothing() {
+    let world = World::on_disk().await;
+    let bank = world.open().await;
+    let version = bank.snapshot(MAIN).await.unwrap().version();
+    let mut tx = bank.begin(MAIN).await.unwrap();
+    assert_eq!(tx.update(ACCOUNTS, "balance > 1000", &[("balance", "0")]).await.unwrap(), 0);
+    assert_eq!(tx.delete(ACCOUNTS, "id = 'nobody'").await.unwrap(), 0);
+    tx.append(JOURNAL, journal(&[])).await.unwrap();
+    tx.overwrite(JOURNAL, journal(&[])).await.unwrap();
+    assert_eq!(tx.commit().await.unwrap(), None);
+    assert_eq!(bank.begin(MAIN).await.unwrap().commit().await.unwrap(), None);
+    assert_eq!(bank.snapshot(MAIN).await.unwrap().version(), version);
+    world.is_settled().await;
+}
+
+#[tokio::test]
+async fn a_batch_that_does_not_fit_is_refused_at_once() {
+    let world = World::on_disk().await;
+    let bank = world.open().await;
+    let mut tx = bank.begin(MAIN).await.unwrap();
+    let invalid = |error: Error, said: &str| match &error {
+        Error::Other(inner) if inner.kind() == Kind::Invalid => {
+            assert!(error.to_string().contains(said), "{error}")
+        }
+        _ => panic!("{error:?}"),
+    };
+    invalid(tx.append(ACCOUNTS, journal(&[("a", "b", 1)])).await.unwrap_err(), "payer Utf8");
+    invalid(tx.overwrite(JOURNAL, accounts(&[("a", 1)])).await.unwrap_err(), "balance Int64");
+    invalid(tx.upsert(ACCOUNTS, accounts(&[("a", 1), ("a", 2)])).await.unwrap_err(), "more than once");
+    invalid(tx.upsert(JOURNAL, journal(&[("a", "b", 1)])).await.unwrap_err(), "without a key");
+    invalid(tx.update(ACCOUNTS, "true", &[("id", "'x'")]).await.unwrap_err(), "key");
+    invalid(tx.update(ACCOUNTS, "true", &[("credit", "1")]).await.unwrap_err(), "no column credit");
+    invalid(tx.update(ACCOUNTS, "credit = 1", &[("balance", "1")]).await.unwrap_err(), "credit");
+    invalid(tx.delete(ACCOUNTS, "balance + 1").await.unwrap_err(), "balance + 1");
+    let error = tx.append("orders", accounts(&[])).await.unwrap_err();
+    assert!(error.to_string().contains("no table orders"), "{error}");
+    assert_eq!(tx.commit().await.unwrap(), None, "what was refused has left nothing");
+}
+
+#[tokio::test]
+async fn a_table_is_added_once_and_only_under_a_proper_name() {
+    let world = World::on_disk().await;
+    let bank = world.open().await;
+    let orders = NewTable { name: "orders".into(), ..crate::world::tables()[0].clone() };
+    bank.create_table(&orders).await.unwrap();
+    let error = bank.create_table(&orders).await.unwrap_err();
+    assert!(error.to_string().contains("exists already"), "{error}");
+    for name in ["Orders", "", "../x", "a.b", "1a"] {
+        let error = bank.create_table(&NewTable { name: name.into(), ..orders.clone() }).await.unwrap_err();
+        assert!(error.to_string().contains("no name of a table"), "{error}");
+    }
+    let keyless = NewTable { name: "other".into(), key: vec!["nope".into()], ..orders.clone() };
+    let error = bank.create_table(&keyless).await.unwrap_err();
+    assert!(error.to_string().contains("no column nope"), "{error}");
+    let mut tx = bank.begin(MAIN).await.unwrap();
+    tx.append("orders", accounts(&[("a", 1)])).await.unwrap();
+    tx.commit().await.unwrap().unwrap();
+    let error = Repository::create_with(world.parts(outrigger::store::StoreParts::real()).await, &[]).await;
+    assert!(error.unwrap_err().to_string().contains("is a repository already"));
+}

@@ -1,0 +1,33 @@
+//! The writer library: transactions, their phases, and every crash in them.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests stand in for other programs: they write, wait and read the clock"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod commits;
+mod crashes;
+mod reads;
+mod world;
+
+/// Makes a test of each claim, on disk and on a real S3 server: `async fn claim(world: World)`.
+macro_rules! everywhere {
+    ($($claim:ident),* $(,)?) => {
+        everywhere!(on_disk $($claim)*);
+        everywhere!(on_s3 $($claim)*);
+    };
+    ($place:ident $($claim:ident)*) => {
+        mod $place {
+            use crate::world::World;
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $claim() {
+                    super::$claim(World::$place().await).await
+                }
+            )*
+        }
+    };
+}
+use everywhere;
