@@ -123,7 +123,7 @@ impl Commit {
         let _turns = manager.turns(&self.drafts.keys().cloned().collect(), &self.branch).await;
         let mut lost = None;
         for attempt in 0..ATTEMPTS {
-            match self.attempt(lost.is_some()).await {
+            match self.attempt().await {
                 Err(error) if error.is_contention() => lost = Some(error),
                 ended => return ended.map(Some),
             }
@@ -140,9 +140,9 @@ impl Commit {
     }
 
     /// Everything once. An error of contention leaves nothing behind and may be tried again.
-    async fn attempt(&mut self, again: bool) -> Result<Committed> {
+    async fn attempt(&mut self) -> Result<Committed> {
         let base = self.rebase().await?;
-        self.require_unmoved(again).await?;
+        self.require_unmoved().await?;
         let mut staged = self.stage().await?;
         let registered = self.register().await?;
         let mut landed = BTreeMap::new();
@@ -187,29 +187,31 @@ impl Commit {
     }
 
     /// Refuses to begin on a table that is ahead of what is shown: somebody is at work on it, or was.
-    async fn require_unmoved(&self, again: bool) -> Result<()> {
+    async fn require_unmoved(&self) -> Result<()> {
         for (table, draft) in &self.drafts {
             let is_own = draft.entry().branch == self.branch;
             if is_own && !draft.base().is_newest(&self.repository.parts.store).await? {
-                return Err(self.in_the_way(table, again).await?);
+                return Err(self.in_the_way(table, draft).await?);
             }
         }
         Ok(())
     }
 
     /// Why a table is ahead of what is shown: whose record explains it, and whether that writer is alive.
-    async fn in_the_way(&self, table: &TableKey, again: bool) -> Result<Error> {
+    async fn in_the_way(&self, table: &TableKey, draft: &Draft) -> Result<Error> {
         let found = find(&self.repository.repo).await?;
         let names = |sidecar: &Sidecar| sidecar.tables().any(|at| at == (table, &self.branch));
         let Some(intent) = found.intents.iter().find(|intent| names(&intent.sidecar)) else {
-            let unexplained = format!(
-                "{table} has commits on branch {} that it does not show, and no crash record explains: see `outrigger status`",
-                self.branch
-            );
-            // One that has just been published looks the same until the next look.
-            return Ok(match again {
-                true => crate::Error::corrupt(unexplained).into(),
-                false => crate::Error::moved(unexplained).into(),
+            // Whoever had made them has published them since, or they are nobody's: its record went after that.
+            let now = self.repository.repo.snapshot(&self.branch).await?;
+            let shown = now.as_ref().and_then(|now| now.state.entry(table)).map(|entry| entry.version);
+            let branch = &self.branch;
+            return Ok(match shown == Some(draft.expected()) {
+                true => crate::Error::corrupt(format!(
+                    "{table} has commits on branch {branch} that it does not show, and no crash record explains: see `outrigger status`"
+                ))
+                .into(),
+                false => crate::Error::moved(format!("{table} was committed to on branch {branch}")).into(),
             });
         };
         Ok(self.of_another(table, intent.sidecar.operation.clone()).await?)
@@ -220,7 +222,9 @@ impl Commit {
         let store = &self.repository.parts.store;
         let beat = store.head(&ControlObject::Beat(sidecar.clone()).key()).await?;
         let heard = beat.zip(store.now()).is_some_and(|(beat, now)| now.since(beat.last_modified) < TTL);
-        Ok(match heard {
+        // The record goes before the beat: without both it has ended since.
+        let at_work = heard || store.head(&ControlObject::Sidecar(sidecar.clone()).key()).await?.is_none();
+        Ok(match at_work {
             true => crate::Error::moved(format!("operation {sidecar} is at work on {table}")).into(),
             false => Error::PendingRecovery { sidecar },
         })

@@ -24,7 +24,7 @@ use super::observe::{Intent, Seen};
 use crate::error::{Error, Kind, Result};
 use crate::model::audit::{RecoveryKind, Verdict};
 use crate::model::manifest::Marker;
-use crate::model::{Branch, OperationId, Permit, Timestamp, Version};
+use crate::model::{Branch, OperationId, Permit, Timestamp, Version, Window};
 use crate::passes::report::{ActionKind, ActionOutcome};
 use crate::repo::history::{Audit, CommitRecord, RECOVERY_ACTOR};
 use crate::repo::tables::{Restored, Table};
@@ -141,9 +141,11 @@ impl Act<'_> {
             return Err(Error::moved(format!("{} was published to", moved.at.table)));
         }
         // Before the first write of an undoing; before each restore it is asked again.
-        if self.undoes() && self.handles.permit().await?.is_none() {
+        let permit = if self.undoes() { self.handles.permit().await? } else { None };
+        if self.undoes() && permit.is_none() {
             return Err(Error::moved(WINDOW_CLOSED));
         }
+        let is_own = permit.is_some_and(|permit| permit.window() == Window::Own);
         if self.decision.needs_fence {
             self.fence().await?;
         }
@@ -151,7 +153,7 @@ impl Act<'_> {
             self.delete_files().await?;
         }
         let mut made = BTreeMap::new();
-        let published = match self.restore_and_publish(&base, &mut made).await {
+        let published = match self.restore_and_publish(&base, &mut made, is_own).await {
             Ok(published) => published,
             Err(Stopped::Before(error)) => {
                 self.take_back_if_gone(&base.branch, &made).await;
@@ -171,10 +173,11 @@ impl Act<'_> {
         &self,
         base: &Snapshot,
         made: &mut BTreeMap<TableRef, Table>,
+        is_own: bool,
     ) -> Result<Publication, Stopped> {
         self.restore(base, made).await.map_err(Stopped::Before)?;
         let opened = self.seen.tables.clone().into_iter().chain(made.clone()).collect();
-        let published = publish::publish(self, base, &opened).await;
+        let published = publish::publish(self, base, &opened, is_own).await;
         let outcome = match &published {
             Ok(_) => ActionOutcome::Committed,
             Err(Stopped::Before(error) | Stopped::Perhaps(error)) => ActionOutcome::of(error),

@@ -38,16 +38,18 @@ pub(super) enum Stopped {
 
 /// Publishes a decision whose restores are done; `tables` are the lineages that were opened, as they are now.
 ///
-/// Stops with an error of kind [`Kind::Moved`] if something else was published, or a table is not as it was judged.
+/// Stops with an error of kind [`Kind::Moved`] if something else was published, or a table is not as it was judged. A writer that
+/// undoes its `own` commits goes on if that was of other tables: in a crowd it would never come to its turn.
 pub(super) async fn publish(
     act: &Act<'_>,
     base: &Snapshot,
     tables: &BTreeMap<TableRef, Table>,
+    is_own: bool,
 ) -> Result<Publication, Stopped> {
     let publish = prepared(act, base, tables).await.map_err(Stopped::Before)?;
     let Act { repo, decision, operation, .. } = act;
     let restored = decision.tables.iter().any(|plan| !matches!(plan.work, TableWork::Show { .. }));
-    let ended = if restored {
+    let ended = if restored && !is_own {
         repo.publish_exactly(base, &publish, operation).await
     } else {
         repo.publish(base, &publish, operation).await
