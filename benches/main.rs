@@ -7,6 +7,7 @@
 //! | `growth` | does a look cost more on a graph with a long history? |
 //! | `stranded` | how fast are many stranded commits finished, if each request takes its time? |
 //! | `idle` | how much memory do idle repositories take? |
+//! | `writers` | what does a commit of the writer library cost, and how do writers get on beside each other? |
 #![allow(clippy::disallowed_macros, reason = "a benchmark speaks to people")]
 #![allow(
     clippy::disallowed_methods,
@@ -23,6 +24,10 @@ mod report;
 mod stranded;
 #[path = "../tests/support/mod.rs"]
 mod support;
+#[allow(dead_code, reason = "the tests of the writer use the rest")]
+#[path = "../tests/writer/world.rs"]
+mod world;
+mod writers;
 
 use report::Report;
 use std::path::PathBuf;
@@ -43,6 +48,9 @@ fn main() {
     }
     if wanted("idle") {
         runtime.block_on(idle::measure(&mut report));
+    }
+    if wanted("writers") {
+        runtime.block_on(writers::measure(&mut report));
     }
     report.ends();
 }

@@ -13,11 +13,14 @@ pub struct Row {
     /// The most that it may be, if anything was promised.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<f64>,
+    /// The least.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub least: Option<f64>,
 }
 
 impl Row {
     pub fn new(what: impl Into<String>, value: f64, unit: &str) -> Self {
-        Self { what: what.into(), value, unit: unit.to_owned(), target: None }
+        Self { what: what.into(), value, unit: unit.to_owned(), target: None, least: None }
     }
 
     pub fn requests(what: impl Into<String>, requests: usize) -> Self {
@@ -32,8 +35,13 @@ impl Row {
         Self { target: Some(target), ..self }
     }
 
+    pub fn at_least(self, least: f64) -> Self {
+        Self { least: Some(least), ..self }
+    }
+
     pub fn misses(&self) -> bool {
         self.target.is_some_and(|target| self.value > target)
+            || self.least.is_some_and(|least| self.value < least)
     }
 }
 
@@ -60,7 +68,8 @@ impl Report {
             value if value < 0.1 => 4,
             _ => 2,
         };
-        let target = row.target.map(|target| format!("≤ {target}")).unwrap_or_default();
+        let target = row.target.map(|target| format!("≤ {target}"));
+        let target = target.or(row.least.map(|least| format!("≥ {least}"))).unwrap_or_default();
         let mark = if row.misses() { " **missed**" } else { "" };
         println!("| {} | {:.digits$} {} | {target}{mark} |", row.what, row.value, row.unit);
         if row.misses() {

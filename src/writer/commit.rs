@@ -119,7 +119,7 @@ impl Commit {
         let bytes = self.drafts.values().map(Draft::bytes).sum();
         let rewrites = self.drafts.values().filter(|draft| draft.replaces_all()).count();
         let actor = self.actor.as_deref().unwrap_or(NOBODY);
-        let _room = manager.admission.commit(&parts.limits, actor, bytes, rewrites)?;
+        let _room = manager.admission().commit(&parts.limits, actor, bytes, rewrites)?;
         let _turns = manager.turns(&self.drafts.keys().cloned().collect(), &self.branch).await;
         let mut lost = None;
         for attempt in 0..ATTEMPTS {

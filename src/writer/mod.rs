@@ -69,6 +69,7 @@ pub use crate::repo::create::NewTable;
 pub use admission::{Admission, Admitted, Limits};
 pub use commit::Committed;
 pub use error::{Error, Limit, MergeConflict, Result};
+pub use queue::{Manager, Turns};
 pub use repository::{Parts, Repository};
 pub use snapshot::{At, KeyPart, Snapshot};
 pub use transaction::Transaction;

@@ -10,21 +10,34 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use tokio::sync::OwnedMutexGuard;
 
-/// What all handles of one repository in this process share.
+/// What all handles of one repository in this process share: the queue of its tables, and who is admitted.
+///
+/// ```
+/// use outrigger::model::{Branch, TableKey};
+/// use outrigger::writer::Manager;
+///
+/// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+/// let manager = Manager::of("/srv/bank");
+/// let tables = ["accounts", "journal"].map(|name| TableKey::parse(name).unwrap()).into();
+/// let turns = manager.turns(&tables, &Branch::main()).await;
+/// // Until these are dropped, every other commit of this process to one of both tables waits.
+/// drop(turns);
+/// # });
+/// ```
 #[derive(Debug, Default)]
-pub(super) struct Manager {
+pub struct Manager {
     turns: Slots<(TableKey, Branch), ()>,
-    pub(super) admission: Admission,
+    admission: Admission,
 }
 
 /// Turns on tables, until it is dropped.
 #[derive(Debug)]
 #[must_use = "the turns end when this is dropped"]
-pub(super) struct Turns(#[expect(dead_code, reason = "held for its drop")] Vec<OwnedMutexGuard<()>>);
+pub struct Turns(#[expect(dead_code, reason = "held for its drop")] Vec<OwnedMutexGuard<()>>);
 
 impl Manager {
-    /// The manager of the repository at an address.
-    pub(super) fn of(root: &str) -> Arc<Self> {
+    /// The manager of the repository at an address: the same for all who ask while one of them holds it.
+    pub fn of(root: &str) -> Arc<Self> {
         static MANAGERS: Mutex<Option<HashMap<String, Weak<Manager>>>> = Mutex::new(None);
         // A panic elsewhere cannot leave half a map.
         let mut managers = MANAGERS.lock().unwrap_or_else(PoisonError::into_inner);
@@ -38,8 +51,13 @@ impl Manager {
         new
     }
 
+    /// Who is at work. Maintenance takes its rewrites from here.
+    pub fn admission(&self) -> &Admission {
+        &self.admission
+    }
+
     /// Waits for a turn on each of these tables. All ask in the same order, so nobody waits for somebody who waits for him.
-    pub(super) async fn turns(&self, tables: &BTreeSet<TableKey>, branch: &Branch) -> Turns {
+    pub async fn turns(&self, tables: &BTreeSet<TableKey>, branch: &Branch) -> Turns {
         let mut turns = Vec::new();
         for table in tables {
             turns.push(self.turns.take((table.clone(), branch.clone())).await);
