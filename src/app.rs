@@ -56,6 +56,20 @@ impl crate::writer::Repository {
     ///
     /// # Errors
     /// Kind [`crate::Kind::Missing`] if there is none, [`crate::Kind::Refused`] if it is of another format.
+    ///
+    /// ```
+    /// # use outrigger::writer::Repository;
+    /// # async fn example(dir: &str) -> outrigger::writer::Result<()> {
+    /// assert!(Repository::open(dir).await.is_err(), "there is none yet");
+    /// Repository::create(dir, &[]).await?;
+    /// let (writer, reader) = (Repository::open(dir).await?, Repository::open_read_only(dir).await?);
+    /// assert!(writer.begin("main").await.is_ok());
+    /// assert!(reader.begin("main").await.is_err());
+    /// # Ok(())
+    /// # }
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(example(dir.path().to_str().unwrap())).unwrap();
+    /// ```
     pub async fn open(uri: &str) -> crate::writer::Result<Self> {
         Self::open_with(writer_parts(uri).await?, false).await
     }

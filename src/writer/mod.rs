@@ -58,6 +58,7 @@ mod beat;
 mod commit;
 mod draft;
 mod error;
+mod example;
 mod keys;
 mod queue;
 mod repository;
@@ -69,6 +70,8 @@ pub use crate::repo::create::NewTable;
 pub use admission::{Admission, Admitted, Limits};
 pub use commit::Committed;
 pub use error::{Error, Limit, MergeConflict, Result};
+#[doc(hidden)]
+pub use example::{balances, entries, example};
 pub use queue::{Manager, Turns};
 pub use repository::{Parts, Repository};
 pub use snapshot::{At, KeyPart, Snapshot};

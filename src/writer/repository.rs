@@ -60,6 +60,25 @@ impl Repository {
     ///
     /// # Errors
     /// Kind [`crate::Kind::Invalid`] if something lies there already, or a table is not as it must be.
+    ///
+    /// ```
+    /// use outrigger::host::Host;
+    /// use outrigger::store::{RepoUri, Store, StoreParts, StoreSettings};
+    /// use outrigger::writer::{Limits, Parts, Repository};
+    ///
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let address = dir.path().to_str().unwrap();
+    /// let at = RepoUri::parse(address)?;
+    /// let store = Store::open(&at, &StoreSettings::default(), StoreParts::real()).await?;
+    /// let ids = std::sync::Arc::new(outrigger::app::ulid);
+    /// let parts = Parts { store, host: Host::real(), ids, limits: Limits::default() };
+    /// let bank = Repository::create_with(parts.clone(), &[]).await?;
+    /// let reader = Repository::open_with(parts, true).await?;
+    /// assert_eq!(reader.snapshot("main").await?.tables(), bank.snapshot("main").await?.tables());
+    /// # Ok::<_, outrigger::writer::Error>(())
+    /// # }).unwrap();
+    /// ```
     pub async fn create_with(parts: Parts, tables: &[NewTable]) -> Result<Self> {
         let first = intent(&parts, None);
         let repo = repo::Repository::create(parts.store.clone(), tables, first).await?;
@@ -93,6 +112,19 @@ impl Repository {
     ///
     /// # Errors
     /// Kind [`crate::Kind::Invalid`] if there is one of that name, or it is not as it must be.
+    ///
+    /// ```
+    /// # use outrigger::writer::{Error, balances, entries, example};
+    /// # example(async |bank| {
+    /// use outrigger::arrow::datatypes::{DataType, Field, Schema};
+    /// use outrigger::writer::NewTable;
+    ///
+    /// let schema = Schema::new(vec![Field::new("id", DataType::Utf8, false)]);
+    /// bank.create_table(&NewTable { name: "orders".into(), schema: schema.into(), key: vec!["id".into()] }).await?;
+    /// assert_eq!(bank.snapshot("main").await?.count("orders")?, 0);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn create_table(&self, table: &NewTable) -> Result<()> {
         self.require_writable()?;
         Ok(self.repo.create_table(table, intent(&self.parts, None)).await?)
@@ -102,6 +134,21 @@ impl Repository {
     ///
     /// # Errors
     /// Kind [`crate::Kind::Missing`] if there is no such branch, version or commit.
+    ///
+    /// ```
+    /// # use outrigger::writer::{Error, balances, entries, example};
+    /// # example(async |bank| {
+    /// let before = bank.snapshot("main").await?;
+    /// let mut tx = bank.begin("main").await?;
+    /// tx.append("journal", entries(&["opened"])).await?;
+    /// let committed = tx.commit().await?.expect("it adds a row");
+    /// assert_eq!(before.count("journal")?, 0);
+    /// assert_eq!(bank.snapshot("main").await?.count("journal")?, 1);
+    /// # use outrigger::writer::At;
+    /// assert_eq!(bank.snapshot(At::Commit(committed.id)).await?.count("journal")?, 1);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn snapshot(&self, at: impl Into<At>) -> Result<Snapshot> {
         Snapshot::read(&self.repo, at.into()).await
     }
@@ -110,12 +157,30 @@ impl Repository {
     ///
     /// # Errors
     /// Kind [`crate::Kind::Missing`] if there is no such branch, [`crate::Kind::Refused`] on a handle that was opened to read only.
+    ///
+    /// ```
+    /// # use outrigger::writer::{Error, balances, entries, example};
+    /// # example(async |bank| {
+    /// let mut tx = bank.begin("main").await?.by("ann");
+    /// tx.append("journal", entries(&["hello"])).await?;
+    /// tx.commit().await?;
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn begin(&self, branch: &str) -> Result<Transaction> {
         self.require_writable()?;
         Transaction::begin(self, &named(branch)?).await
     }
 
     /// Looks for what is new, so that the next [`Repository::begin`] or [`Repository::snapshot`] need not. Both look by themselves.
+    ///
+    /// ```
+    /// # use outrigger::writer::{Error, balances, entries, example};
+    /// # example(async |bank| {
+    /// bank.refresh().await?;
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn refresh(&self) -> Result<()> {
         let main = self.repo.snapshot(&Branch::main()).await?;
         main.map(|_| ()).ok_or_else(|| self.gone(&Branch::main()))
@@ -124,6 +189,15 @@ impl Repository {
     /// Shows commits whose writers died before they could, and ends crash records of those that had not begun; what must be undone
     /// is left for an Outrigger with a window. For users who run none beside their writers: before they begin, and when they meet
     /// [`Error::PendingRecovery`].
+    ///
+    /// ```
+    /// # use outrigger::writer::{Error, balances, entries, example};
+    /// # example(async |bank| {
+    /// let report = bank.heal().await?;
+    /// assert!(report.scopes.is_empty(), "nobody has died");
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn heal(&self) -> Result<PassReport> {
         self.require_writable()?;
         let clock = self.parts.host.clock.clone();
@@ -143,6 +217,16 @@ impl Repository {
     }
 
     /// The history of a branch, newest first.
+    ///
+    /// ```
+    /// # use outrigger::writer::{Error, balances, entries, example};
+    /// # example(async |bank| {
+    /// let commits = bank.commits("main").await?;
+    /// assert_eq!(commits.len(), 2, "the creation, and the first rows");
+    /// assert_eq!(commits[0].parent.as_ref(), Some(&commits[1].id));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn commits(&self, branch: &str) -> Result<Vec<GraphCommit>> {
         let branch = named(branch)?;
         let snapshot = self.repo.snapshot(&branch).await?.ok_or_else(|| self.gone(&branch))?;
@@ -157,6 +241,15 @@ impl Repository {
     ///
     /// # Errors
     /// Kind [`crate::Kind::Missing`] if no branch has it.
+    ///
+    /// ```
+    /// # use outrigger::writer::{Error, balances, entries, example};
+    /// # example(async |bank| {
+    /// let newest = bank.commits("main").await?.remove(0);
+    /// assert_eq!(bank.commit(&newest.id).await?, newest);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn commit(&self, id: &str) -> Result<GraphCommit> {
         Ok(super::snapshot::commit(&self.repo, id).await?.0)
     }

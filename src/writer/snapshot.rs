@@ -107,37 +107,102 @@ impl Snapshot {
         Ok(Self { repo: repo.clone(), snapshot })
     }
 
-    /// The version of the branch's manifest.
+    /// The version of the branch's manifest: it grows by one with each commit.
+    ///
+    /// ```
+    /// # use outrigger::writer::{Error, balances, entries, example};
+    /// # example(async |bank| {
+    /// let snapshot = bank.snapshot("main").await?;
+    /// assert!(snapshot.version() >= 2);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn version(&self) -> u64 {
         self.snapshot.version.0
     }
 
     /// Names of the tables.
+    ///
+    /// ```
+    /// # use outrigger::writer::{Error, balances, entries, example};
+    /// # example(async |bank| {
+    /// let snapshot = bank.snapshot("main").await?;
+    /// assert_eq!(snapshot.tables(), ["accounts", "journal"]);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn tables(&self) -> Vec<String> {
         self.snapshot.state.entries().map(|(table, _)| table.to_string()).collect()
     }
 
     /// The newest commit, if there is one.
+    ///
+    /// ```
+    /// # use outrigger::writer::{Error, balances, entries, example};
+    /// # example(async |bank| {
+    /// let snapshot = bank.snapshot("main").await?;
+    /// assert_eq!(snapshot.head().map(|commit| commit.manifest_version.0), Some(snapshot.version()));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn head(&self) -> Option<&GraphCommit> {
         self.snapshot.state.head()
     }
 
     /// The version of a table that is shown.
+    ///
+    /// ```
+    /// # use outrigger::writer::{Error, balances, entries, example};
+    /// # example(async |bank| {
+    /// let snapshot = bank.snapshot("main").await?;
+    /// assert_eq!(snapshot.version_of("accounts")?, 2, "created empty, then filled");
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn version_of(&self, table: &str) -> Result<u64> {
         Ok(self.entry(table)?.1.version.0)
     }
 
     /// How many rows of a table are shown. Reads nothing.
+    ///
+    /// ```
+    /// # use outrigger::writer::{Error, balances, entries, example};
+    /// # example(async |bank| {
+    /// let snapshot = bank.snapshot("main").await?;
+    /// assert_eq!(snapshot.count("accounts")?, 2);
+    /// assert!(snapshot.count("orders").is_err(), "there is no such table");
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn count(&self, table: &str) -> Result<u64> {
         Ok(self.entry(table)?.1.row_count)
     }
 
     /// The table for readers, at the version that is shown. Whatever is tried on it, it commits nothing.
+    ///
+    /// ```
+    /// # use outrigger::writer::{Error, balances, entries, example};
+    /// # example(async |bank| {
+    /// let snapshot = bank.snapshot("main").await?;
+    /// let accounts = snapshot.open("accounts").await?;
+    /// assert_eq!(accounts.count_rows(Some("balance >= 100".into())).await.unwrap(), 2);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn open(&self, table: &str) -> Result<lance::Dataset> {
         Ok(self.table(table).await?.reader())
     }
 
     /// Rows of a table: those for which a filter holds, such as `balance > 10`, or all.
+    ///
+    /// ```
+    /// # use outrigger::writer::{Error, balances, entries, example};
+    /// # example(async |bank| {
+    /// let snapshot = bank.snapshot("main").await?;
+    /// assert_eq!(snapshot.rows("accounts", Some("id = 'ann'")).await?.columns(), balances(&[("ann", 100)]).columns());
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn rows(&self, table: &str, filter: Option<&str>) -> Result<RecordBatch> {
         let table = self.table(table).await?;
         let schema = table.schema();
@@ -150,6 +215,17 @@ impl Snapshot {
     ///
     /// # Errors
     /// Kind [`crate::Kind::Invalid`] if the table has no key, or one of other columns.
+    ///
+    /// ```
+    /// # use outrigger::writer::{Error, balances, entries, example};
+    /// # example(async |bank| {
+    /// let snapshot = bank.snapshot("main").await?;
+    /// let bob = snapshot.row("accounts", &["bob".into()]).await?.expect("he is there");
+    /// assert_eq!(bob.columns(), balances(&[("bob", 100)]).columns());
+    /// assert!(snapshot.row("accounts", &["nobody".into()]).await?.is_none());
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn row(&self, table: &str, key: &[KeyPart]) -> Result<Option<RecordBatch>> {
         let opened = self.table(table).await?;
         let columns = opened.key_columns();

@@ -37,6 +37,17 @@ impl Transaction {
     }
 
     /// Who asks for it: recorded with the commit, and limited for himself.
+    ///
+    /// ```
+    /// # use outrigger::writer::{Error, balances, entries, example};
+    /// # example(async |bank| {
+    /// let mut tx = bank.begin("main").await?.by("ann");
+    /// tx.append("journal", entries(&["hello"])).await?;
+    /// tx.commit().await?;
+    /// assert_eq!(bank.commits("main").await?[0].actor.as_deref(), Some("ann"));
+    /// # Ok(())
+    /// # });
+    /// ```
     #[must_use]
     pub fn by(mut self, actor: &str) -> Self {
         self.actor = Some(actor.to_owned());
@@ -47,6 +58,18 @@ impl Transaction {
     ///
     /// # Errors
     /// Kind [`crate::Kind::Invalid`] for a batch of another schema.
+    ///
+    /// ```
+    /// # use outrigger::writer::{Error, balances, entries, example};
+    /// # example(async |bank| {
+    /// let mut tx = bank.begin("main").await?;
+    /// tx.append("journal", entries(&["one", "two"])).await?;
+    /// assert!(tx.append("journal", balances(&[("ann", 1)])).await.is_err(), "columns of another table");
+    /// tx.commit().await?;
+    /// assert_eq!(bank.snapshot("main").await?.count("journal")?, 2);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn append(&mut self, table: &str, rows: RecordBatch) -> Result<()> {
         self.draft(table).await?.append(rows)
     }
@@ -55,6 +78,18 @@ impl Transaction {
     ///
     /// # Errors
     /// Kind [`crate::Kind::Invalid`] for a batch of another schema or with one key twice, or a table without a key.
+    ///
+    /// ```
+    /// # use outrigger::writer::{Error, balances, entries, example};
+    /// # example(async |bank| {
+    /// let mut tx = bank.begin("main").await?;
+    /// tx.upsert("accounts", balances(&[("bob", 7), ("cid", 8)])).await?;
+    /// tx.commit().await?;
+    /// let accounts = bank.snapshot("main").await?;
+    /// assert_eq!(accounts.rows("accounts", Some("balance < 10")).await?.columns(), balances(&[("bob", 7), ("cid", 8)]).columns());
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn upsert(&mut self, table: &str, rows: RecordBatch) -> Result<()> {
         self.draft(table).await?.upsert(rows).await
     }
@@ -64,6 +99,17 @@ impl Transaction {
     ///
     /// # Errors
     /// Kind [`crate::Kind::Invalid`] for an expression that cannot be read, or a column of the key.
+    ///
+    /// ```
+    /// # use outrigger::writer::{Error, balances, entries, example};
+    /// # example(async |bank| {
+    /// let mut tx = bank.begin("main").await?;
+    /// let updated = tx.update("accounts", "balance >= 100", &[("balance", "balance / 2")]).await?;
+    /// assert_eq!(updated, 2);
+    /// assert_eq!(tx.rows("accounts", None).await?.columns(), balances(&[("ann", 50), ("bob", 50)]).columns());
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn update(&mut self, table: &str, filter: &str, assignments: &[(&str, &str)]) -> Result<u64> {
         self.draft(table).await?.update(filter, assignments).await
     }
@@ -72,6 +118,17 @@ impl Transaction {
     ///
     /// # Errors
     /// Kind [`crate::Kind::Invalid`] for an expression that cannot be read.
+    ///
+    /// ```
+    /// # use outrigger::writer::{Error, balances, entries, example};
+    /// # example(async |bank| {
+    /// let mut tx = bank.begin("main").await?;
+    /// assert_eq!(tx.delete("accounts", "id = 'bob'").await?, 1);
+    /// tx.commit().await?;
+    /// assert_eq!(bank.snapshot("main").await?.count("accounts")?, 1);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn delete(&mut self, table: &str, filter: &str) -> Result<u64> {
         self.draft(table).await?.delete(filter).await
     }
@@ -80,11 +137,34 @@ impl Transaction {
     ///
     /// # Errors
     /// Kind [`crate::Kind::Invalid`] for a batch of another schema.
+    ///
+    /// ```
+    /// # use outrigger::writer::{Error, balances, entries, example};
+    /// # example(async |bank| {
+    /// let mut tx = bank.begin("main").await?;
+    /// tx.overwrite("accounts", balances(&[("cid", 1)])).await?;
+    /// tx.commit().await?;
+    /// assert_eq!(bank.snapshot("main").await?.rows("accounts", None).await?.columns(), balances(&[("cid", 1)]).columns());
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn overwrite(&mut self, table: &str, rows: RecordBatch) -> Result<()> {
         self.draft(table).await?.overwrite(rows)
     }
 
     /// Rows of a table as they would be shown if this were committed now: those for which a filter holds, or all.
+    ///
+    /// ```
+    /// # use outrigger::writer::{Error, balances, entries, example};
+    /// # example(async |bank| {
+    /// let mut tx = bank.begin("main").await?;
+    /// tx.append("accounts", balances(&[("cid", 1)])).await?;
+    /// assert_eq!(tx.rows("accounts", Some("balance < 10")).await?.columns(), balances(&[("cid", 1)]).columns());
+    /// drop(tx);
+    /// assert_eq!(bank.snapshot("main").await?.count("accounts")?, 2, "nothing was committed");
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn rows(&mut self, table: &str, filter: Option<&str>) -> Result<RecordBatch> {
         let draft = self.draft(table).await?;
         let rows = draft.rows(filter).await?;
@@ -99,6 +179,19 @@ impl Transaction {
     /// # Errors
     /// [`Error::Conflict`] if a table that was updated, overwritten or deleted from has moved since the beginning; appends and
     /// upserts are repeated on what is there then. [`Error::Paused`], [`Error::Rejected`], [`Error::PendingRecovery`].
+    ///
+    /// ```
+    /// # use outrigger::writer::{Error, balances, entries, example};
+    /// # example(async |bank| {
+    /// // Two that have read the same: the second is told, and begins anew.
+    /// let (mut first, mut second) = (bank.begin("main").await?, bank.begin("main").await?);
+    /// first.update("accounts", "id = 'ann'", &[("balance", "0")]).await?;
+    /// second.update("accounts", "id = 'ann'", &[("balance", "balance - 60")]).await?;
+    /// first.commit().await?;
+    /// assert!(matches!(second.commit().await, Err(Error::Conflict { .. })));
+    /// # Ok(())
+    /// # });
+    /// ```
     pub async fn commit(self) -> Result<Option<Committed>> {
         let Self { repository, branch, identity, actor, drafts, .. } = self;
         let drafts = drafts.into_iter().filter(|(_, draft)| !draft.is_empty()).collect();
