@@ -3,7 +3,7 @@
 //! | phase | what | a stop after it leaves |
 //! |---|---|---|
 //! | – | rows and deletions are written as files | files that no version names |
-//! | A | the beat, then the crash record (sidecar), then a look at the gate | a record of nothing: it is ended |
+//! | A | the beat, then the crash record (sidecar), then a look at the gate and at who has begun before | a record of nothing: it is ended |
 //! | B | each table, in sorted order: its fork if it needs one, then one commit on exactly the version that is shown | some tables moved: undone; all of them: shown |
 //! | C | one publish of the manifest, on exactly the version that was looked at | shown; the record says what it was |
 //! | D | the record is removed, then the beat | nothing |
@@ -25,7 +25,7 @@ use crate::host::chance::halved;
 use crate::model::audit::Verdict;
 use crate::model::beat::TTL;
 use crate::model::manifest::{Change, CommitIntent, Marker, Publish};
-use crate::model::sidecar::{Pin, Sidecar, WriterKind};
+use crate::model::sidecar::{MAX_SIDECAR_BYTES, Pin, Sidecar, WriterKind};
 use crate::model::table_path::table_path;
 use crate::model::{Branch, BranchIdentity, OperationId, TableKey};
 use crate::passes::recovery::observe::find;
@@ -36,7 +36,7 @@ use crate::repo::tables::Table;
 use crate::repo::{self, Published};
 use crate::runtime::gate::Passage;
 use crate::store::layout::recovery_dir;
-use crate::store::{ControlObject, Written};
+use crate::store::{ControlObject, Meta, Written};
 use futures::TryStreamExt;
 use futures::stream::FuturesOrdered;
 use std::collections::BTreeMap;
@@ -83,6 +83,8 @@ pub(super) struct Commit {
     pub(super) kind: WriterKind,
     /// Merges: the commit that is merged.
     pub(super) merged: Option<String>,
+    /// Files that are written, each for the draft as it is now: an attempt that lost a race writes them once.
+    pub(super) staged: BTreeMap<TableKey, Staged>,
 }
 
 /// A commit whose crash record is there.
@@ -142,12 +144,10 @@ impl Commit {
     /// Everything once. An error of contention leaves nothing behind and may be tried again.
     async fn attempt(&mut self) -> Result<Committed> {
         let base = self.rebase().await?;
-        self.require_unmoved().await?;
-        let mut staged = self.stage().await?;
+        self.stage().await?;
         let registered = self.register().await?;
-        let mut landed = BTreeMap::new();
-        let published = match self.land(&registered, &mut staged, &mut landed).await {
-            Ok(()) => self.publish(&registered, &base, &landed).await,
+        let published = match self.land(&registered).await {
+            Ok(landed) => self.publish(&registered, &base, &landed).await,
             Err(stop) => Err(stop),
         };
         match published {
@@ -182,6 +182,7 @@ impl Commit {
                 return Err(Error::Conflict { table, expected, actual });
             }
             *draft = draft.based_on(open(repo, table, entry).await?, entry.clone()).await?;
+            self.staged.remove(table);
         }
         Ok(snapshot)
     }
@@ -230,13 +231,16 @@ impl Commit {
         })
     }
 
-    async fn stage(&self) -> Result<BTreeMap<TableKey, Staged>> {
+    async fn stage(&mut self) -> Result<()> {
+        let missing = self.drafts.iter().filter(|(table, _)| !self.staged.contains_key(*table));
         let stage = |(table, draft): (&TableKey, &Draft)| {
             let (repo, branch, table) = (self.repository.repo.clone(), self.branch.clone(), table.clone());
             let (base, change) = (draft.base().clone(), draft.change());
             async move { repo.stage(&base, &branch, &change).await.map(|staged| (table, staged)) }
         };
-        Ok(self.drafts.iter().map(stage).collect::<FuturesOrdered<_>>().try_collect().await?)
+        let staged: Vec<_> = missing.map(stage).collect::<FuturesOrdered<_>>().try_collect().await?;
+        self.staged.extend(staged);
+        Ok(())
     }
 
     /// Phase A. *Dies in it*: a record of nothing at most.
@@ -265,15 +269,38 @@ impl Commit {
             Written::Conflict => return Err(crate::Error::internal(format!("{key} is there already")).into()),
             Written::Unknown { error } => return Err(error.into()),
         }
-        if let Passage::Closed { retry_after } =
-            gate.passage(&parts.store.list(&recovery_dir()).await?).await?
-        {
+        let listing = parts.store.list(&recovery_dir()).await?;
+        if let Passage::Closed { retry_after } = gate.passage(&listing).await? {
             return Err(Error::Paused { retry_after });
         }
-        match identity(repo, &self.branch).await? {
-            Some(now) if now == self.identity => Ok(()),
-            _ => Err(self.repository.gone(&self.branch)),
+        if identity(repo, &self.branch).await?.as_ref() != Some(&self.identity) {
+            return Err(self.repository.gone(&self.branch));
         }
+        self.give_way(registered, &listing).await?;
+        self.require_unmoved().await
+    }
+
+    /// Lets those go first that have begun earlier with the same tables and are alive: who meets them half-way would have to undo
+    /// what it has moved. A courtesy, by the clocks in the ids; what is right is decided where the commits land.
+    async fn give_way(&self, registered: &Registered, listing: &[Meta]) -> Result<()> {
+        for object in listing {
+            let ControlObject::Sidecar(other) = ControlObject::parse(&object.key) else { continue };
+            if other >= registered.operation {
+                continue;
+            }
+            let store = &self.repository.parts.store;
+            let Some(object) = store.get_limited(&object.key, MAX_SIDECAR_BYTES).await? else { continue };
+            let Ok(sidecar) = Sidecar::parse(other.as_str(), &object.bytes) else { continue };
+            let is_shared = |(table, branch): &(&TableKey, &Branch)| {
+                **branch == self.branch && self.drafts.contains_key(*table)
+            };
+            if let Some((table, _)) = sidecar.tables().find(is_shared)
+                && let Error::Other(at_work) = self.of_another(table, other).await?
+            {
+                return Err(at_work.into());
+            }
+        }
+        Ok(())
     }
 
     fn sidecar(&self, operation: &OperationId) -> Result<Sidecar> {
@@ -307,16 +334,12 @@ impl Commit {
         })
     }
 
-    /// Phase B. `landed` tells what has moved, however it ends.
-    async fn land(
-        &self,
-        registered: &Registered,
-        staged: &mut BTreeMap<TableKey, Staged>,
-        landed: &mut BTreeMap<TableKey, Table>,
-    ) -> Result<(), Stop> {
+    /// Phase B.
+    async fn land(&self, registered: &Registered) -> Result<BTreeMap<TableKey, Table>, Stop> {
+        let mut landed = BTreeMap::new();
         for (table, draft) in &self.drafts {
             self.require_heard(registered).await?;
-            let staged = staged.remove(table);
+            let staged = self.staged.get(table).cloned();
             let staged = staged.ok_or_else(|| crate::Error::internal(format!("{table} was not staged")))?;
             let on = match draft.entry().branch == self.branch {
                 true => draft.base().clone(),
@@ -332,7 +355,7 @@ impl Commit {
         if self.kind == WriterKind::BranchMerge {
             self.confirm(registered).await?;
         }
-        Ok(())
+        Ok(landed)
     }
 
     /// The table's branch of this name, on which nothing was committed yet.

@@ -196,7 +196,8 @@ impl Transaction {
         let Self { repository, branch, identity, actor, drafts, .. } = self;
         let drafts = drafts.into_iter().filter(|(_, draft)| !draft.is_empty()).collect();
         let kind = WriterKind::Mutation;
-        Commit { repository, branch, identity, actor, drafts, kind, merged: None }.run().await
+        let (merged, staged) = (None, BTreeMap::new());
+        Commit { repository, branch, identity, actor, drafts, kind, merged, staged }.run().await
     }
 
     async fn draft(&mut self, table: &str) -> Result<&mut Draft> {

@@ -209,6 +209,7 @@ async fn eight_processes(world: World, seconds: u64) {
     // Those that lost a race half-way have undone it, and say so.
     let of_writers = commits.iter().filter(|commit| commit.actor.as_deref() != Some(RECOVERY_ACTOR)).count();
     let made_here = 2 + 2 * BANKS.len() as u64;
+    println!("{paid} paid, {} undone half-way", commits.len() - of_writers);
     assert_eq!(of_writers as u64, paid + made_here, "one commit for each that was acknowledged");
     world.is_settled().await;
 }
