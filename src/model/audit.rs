@@ -60,6 +60,11 @@ impl Verdict {
         }
     }
 
+    /// Whether everything that the operation meant is shown.
+    pub fn shows(self) -> bool {
+        self.recovery_kind() == Some(RecoveryKind::RolledForward)
+    }
+
     /// The audit row's kind; `None` for verdicts that record nothing of their own.
     pub fn recovery_kind(self) -> Option<RecoveryKind> {
         match self {

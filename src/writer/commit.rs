@@ -22,10 +22,8 @@ use super::snapshot::open;
 use super::transaction::identity;
 use crate::error::Kind;
 use crate::host::chance::halved;
-use crate::model::audit::Verdict;
-use crate::model::beat::TTL;
 use crate::model::manifest::{Change, CommitIntent, Marker, Publish};
-use crate::model::sidecar::{MAX_SIDECAR_BYTES, Pin, Sidecar, WriterKind};
+use crate::model::sidecar::{Pin, Sidecar, WriterKind};
 use crate::model::table_path::table_path;
 use crate::model::{Branch, BranchIdentity, OperationId, TableKey};
 use crate::passes::recovery::observe::find;
@@ -36,7 +34,7 @@ use crate::repo::tables::Table;
 use crate::repo::{self, Published};
 use crate::runtime::gate::Passage;
 use crate::store::layout::recovery_dir;
-use crate::store::{ControlObject, Meta, Written};
+use crate::store::{ControlObject, Written};
 use futures::TryStreamExt;
 use futures::stream::FuturesOrdered;
 use std::collections::BTreeMap;
@@ -187,50 +185,6 @@ impl Commit {
         Ok(snapshot)
     }
 
-    /// Refuses to begin on a table that is ahead of what is shown: somebody is at work on it, or was.
-    async fn require_unmoved(&self) -> Result<()> {
-        for (table, draft) in &self.drafts {
-            let is_own = draft.entry().branch == self.branch;
-            if is_own && !draft.base().is_newest(&self.repository.parts.store).await? {
-                return Err(self.in_the_way(table, draft).await?);
-            }
-        }
-        Ok(())
-    }
-
-    /// Why a table is ahead of what is shown: whose record explains it, and whether that writer is alive.
-    async fn in_the_way(&self, table: &TableKey, draft: &Draft) -> Result<Error> {
-        let found = find(&self.repository.repo).await?;
-        let names = |sidecar: &Sidecar| sidecar.tables().any(|at| at == (table, &self.branch));
-        let Some(intent) = found.intents.iter().find(|intent| names(&intent.sidecar)) else {
-            // Whoever had made them has published them since, or they are nobody's: its record went after that.
-            let now = self.repository.repo.snapshot(&self.branch).await?;
-            let shown = now.as_ref().and_then(|now| now.state.entry(table)).map(|entry| entry.version);
-            let branch = &self.branch;
-            return Ok(match shown == Some(draft.expected()) {
-                true => crate::Error::corrupt(format!(
-                    "{table} has commits on branch {branch} that it does not show, and no crash record explains: see `outrigger status`"
-                ))
-                .into(),
-                false => crate::Error::moved(format!("{table} was committed to on branch {branch}")).into(),
-            });
-        };
-        Ok(self.of_another(table, intent.sidecar.operation.clone()).await?)
-    }
-
-    /// What another operation in the way means: if its writer is alive, that it will be out of the way soon.
-    async fn of_another(&self, table: &TableKey, sidecar: OperationId) -> crate::Result<Error> {
-        let store = &self.repository.parts.store;
-        let beat = store.head(&ControlObject::Beat(sidecar.clone()).key()).await?;
-        let heard = beat.zip(store.now()).is_some_and(|(beat, now)| now.since(beat.last_modified) < TTL);
-        // The record goes before the beat: without both it has ended since.
-        let at_work = heard || store.head(&ControlObject::Sidecar(sidecar.clone()).key()).await?.is_none();
-        Ok(match at_work {
-            true => crate::Error::moved(format!("operation {sidecar} is at work on {table}")).into(),
-            false => Error::PendingRecovery { sidecar },
-        })
-    }
-
     async fn stage(&mut self) -> Result<()> {
         let missing = self.drafts.iter().filter(|(table, _)| !self.staged.contains_key(*table));
         let stage = |(table, draft): (&TableKey, &Draft)| {
@@ -276,31 +230,8 @@ impl Commit {
         if identity(repo, &self.branch).await?.as_ref() != Some(&self.identity) {
             return Err(self.repository.gone(&self.branch));
         }
-        self.give_way(registered, &listing).await?;
-        self.require_unmoved().await
-    }
-
-    /// Lets those go first that have begun earlier with the same tables and are alive: who meets them half-way would have to undo
-    /// what it has moved. A courtesy, by the clocks in the ids; what is right is decided where the commits land.
-    async fn give_way(&self, registered: &Registered, listing: &[Meta]) -> Result<()> {
-        for object in listing {
-            let ControlObject::Sidecar(other) = ControlObject::parse(&object.key) else { continue };
-            if other >= registered.operation {
-                continue;
-            }
-            let store = &self.repository.parts.store;
-            let Some(object) = store.get_limited(&object.key, MAX_SIDECAR_BYTES).await? else { continue };
-            let Ok(sidecar) = Sidecar::parse(other.as_str(), &object.bytes) else { continue };
-            let is_shared = |(table, branch): &(&TableKey, &Branch)| {
-                **branch == self.branch && self.drafts.contains_key(*table)
-            };
-            if let Some((table, _)) = sidecar.tables().find(is_shared)
-                && let Error::Other(at_work) = self.of_another(table, other).await?
-            {
-                return Err(at_work.into());
-            }
-        }
-        Ok(())
+        self.give_way(&registered.operation, &listing).await?;
+        self.require_unmoved(&registered.operation).await
     }
 
     fn sidecar(&self, operation: &OperationId) -> Result<Sidecar> {
@@ -373,11 +304,8 @@ impl Commit {
             ))
             .into());
         }
-        let others = find(repo).await?.intents.into_iter().map(|intent| intent.sidecar);
-        let names = |sidecar: &Sidecar| sidecar.tables().any(|at| at == (table, &self.branch));
-        let other = others.filter(|sidecar| sidecar.operation != registered.operation).find(names);
-        Err(Stop::Undo(match other {
-            Some(other) => self.of_another(table, other.operation).await?,
+        Err(Stop::Undo(match self.other_at(&find(repo).await?, &registered.operation, table) {
+            Some(other) => self.of_another(table, other).await?,
             None => Error::OrphanedFork { table: table.clone(), branch: self.branch.clone(), found },
         }))
     }
@@ -489,9 +417,8 @@ impl Commit {
 
     /// What a recovery has made of it; `None` if it is not shown.
     fn settled(&self, registered: &Registered, marker: &Marker) -> Option<Committed> {
-        let shown = matches!(marker.verdict, Verdict::RollForward | Verdict::AlreadyPublished);
         let (id, version) = (marker.graph_commit_id.clone(), marker.manifest_version.0);
-        shown.then(|| self.committed(registered, id, version, true))
+        marker.verdict.shows().then(|| self.committed(registered, id, version, true))
     }
 
     fn committed(
@@ -528,7 +455,8 @@ impl Commit {
         let Repository { repo, parts, .. } = &self.repository;
         let hands = OwnHands { now: parts.host.clock.now(), ids: parts.ids.clone() };
         let operation = registered.operation.clone();
-        match end_own(repo, &operation, &self.branch, &hands).await {
+        let sidecar = self.sidecar(&operation)?;
+        match end_own(repo, &sidecar, &hands).await {
             Ok(Ended::Undone) => {
                 registered.beat.end().await;
                 Err(why)

@@ -46,6 +46,7 @@
 //! | `transaction` | what is to be done to several tables |
 //! | `draft`, `keys` | what is to be done to one, folded into one change |
 //! | `commit` | the phases: crash record, tables, manifest, crash record removed |
+//! | `others` | others at the same tables: who goes first |
 //! | `branches`, `merge` | branches, and putting them together |
 //! | `queue`, `admission` | one commit at a time on a table and branch; how much at once |
 //! | `beat` | that a commit is still under way |
@@ -60,6 +61,7 @@ mod draft;
 mod error;
 mod example;
 mod keys;
+mod others;
 mod queue;
 mod repository;
 mod snapshot;

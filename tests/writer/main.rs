@@ -12,6 +12,7 @@ mod crashes;
 mod processes;
 mod reads;
 mod world;
+mod zombies;
 
 /// Makes a test of each claim, on disk and on a real S3 server: `async fn claim(world: World)`.
 macro_rules! everywhere {

@@ -1,11 +1,12 @@
 //! A native writer's own operation that cannot go on, ended by the writer itself: as a roll back, but for the window.
 
 use super::act::{Acted, Handles, Turn, act};
-use super::decide::own::{Own, own};
-use super::observe::{Grace, Quiet, component, find};
+use super::decide::own::{Own, own, own_late};
+use super::observe::{Grace, Intent, Quiet, component, find};
 use crate::error::{Error, Kind, Result};
 use crate::model::manifest::Marker;
-use crate::model::{Branch, OperationId, Permit, Timestamp, Window};
+use crate::model::sidecar::Sidecar;
+use crate::model::{Permit, Timestamp, Window};
 use crate::passes::report::{ActionKind, ActionOutcome};
 use crate::repo::Repository;
 use crate::store::ControlObject;
@@ -27,60 +28,63 @@ pub enum Ended {
     Left(String),
 }
 
-/// Ends an operation that was written for `branch`.
+/// Ends an operation: what this sidecar says, which its writer has written.
 ///
 /// *Dies at any point*: the sidecar is there until the end, and what was restored is *already undone* for whoever looks. *A
-/// recovery does the same*: of two restores one lands, of two markers one.
-pub async fn end_own(
-    repo: &Repository,
-    operation: &OperationId,
-    branch: &Branch,
-    handles: &dyn Handles,
-) -> Result<Ended> {
+/// recovery does the same*: of two restores one lands, of two markers one. *A recovery has ended it before*, as one that had not
+/// moved a table: what was moved since is undone as well.
+pub async fn end_own(repo: &Repository, sidecar: &Sidecar, handles: &dyn Handles) -> Result<Ended> {
     let mut moved = String::new();
     for _ in 0..LOOKS {
-        let found = find(repo).await?;
-        let own_intent = found.intents.iter().find(|intent| intent.sidecar.operation == *operation).cloned();
-        let Some(intent) = own_intent else { return settled(repo, operation, branch).await };
-        let grace = Grace::default();
-        let quiet = Quiet { memory: &grace, grace: Duration::ZERO, uptime: Duration::ZERO };
-        let seen = match component(repo, &found, vec![intent], &quiet).await {
-            Err(error) if error.kind() == Kind::Moved => {
-                moved = error.chain();
-                continue;
-            }
-            seen => seen?,
-        };
-        let Some(claim) = seen.component.claims.first() else {
-            return Err(Error::internal("an intent was looked at and is no claim"));
-        };
-        match own(&seen.component, claim) {
-            Own::Untouched => {
-                repo.store().delete(&ControlObject::Sidecar(operation.clone()).key()).await?;
-                return Ok(Ended::Undone);
-            }
-            Own::Leave(why) => return Ok(Ended::Left(why)),
-            Own::Settle(decision) => match act(repo, &seen, &decision, handles).await? {
-                Acted::Settled => match &claim.marker {
-                    Some(marker) => return Ok(Ended::Settled(Box::new(marker.clone()))),
-                    None => return Ok(Ended::Undone),
-                },
-                Acted::LookAgain(why) => moved = why,
-            },
+        match look(repo, sidecar, handles).await {
+            Ok(Looked::Ended(ended)) => return Ok(ended),
+            Ok(Looked::Moved(why)) => moved = why,
+            Err(error) if error.kind() == Kind::Moved => moved = error.chain(),
+            Err(error) => return Err(error),
         }
     }
     Ok(Ended::Left(moved))
 }
 
-/// Without its sidecar: a recovery has ended it.
-async fn settled(repo: &Repository, operation: &OperationId, branch: &Branch) -> Result<Ended> {
-    for at in [branch.clone(), Branch::main()] {
-        let found = repo.snapshot(&at).await?.and_then(|at| at.state.marker(operation).cloned());
-        if let Some(marker) = found {
-            return Ok(Ended::Settled(Box::new(marker)));
+enum Looked {
+    Ended(Ended),
+    Moved(String),
+}
+
+async fn look(repo: &Repository, sidecar: &Sidecar, handles: &dyn Handles) -> Result<Looked> {
+    let operation = &sidecar.operation;
+    let found = find(repo).await?;
+    let pending = found.intents.iter().find(|intent| intent.sidecar.operation == *operation).cloned();
+    let is_pending = pending.is_some();
+    let intent = pending.unwrap_or_else(|| Intent::remembered(sidecar.clone()));
+    let grace = Grace::default();
+    let quiet = Quiet { memory: &grace, grace: Duration::ZERO, uptime: Duration::ZERO };
+    let seen = component(repo, &found, vec![intent], &quiet).await?;
+    let Some(claim) = seen.component.claims.first() else {
+        return Err(Error::internal("an intent was looked at and is no claim"));
+    };
+    let settled = || match &claim.marker {
+        Some(marker) => Ended::Settled(Box::new(marker.clone())),
+        None => Ended::Undone,
+    };
+    let is_shown = claim.marker.as_ref().is_some_and(|marker| marker.verdict.shows());
+    let right = match is_pending {
+        true => own(&seen.component, claim),
+        false if is_shown => return Ok(Looked::Ended(settled())),
+        false => own_late(&seen.component, claim),
+    };
+    match right {
+        Own::Untouched if is_pending => {
+            repo.store().delete(&ControlObject::Sidecar(operation.clone()).key()).await?;
+            Ok(Looked::Ended(Ended::Undone))
         }
+        Own::Untouched => Ok(Looked::Ended(settled())),
+        Own::Leave(why) => Ok(Looked::Ended(Ended::Left(why))),
+        Own::Settle(decision) => Ok(match act(repo, &seen, &decision, handles).await? {
+            Acted::Settled => Looked::Ended(settled()),
+            Acted::LookAgain(why) => Looked::Moved(why),
+        }),
     }
-    Ok(Ended::Undone)
 }
 
 /// What a writer acts with on its own operation: it waits for nobody's turn, and nobody's promise is needed.

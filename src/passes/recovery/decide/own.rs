@@ -26,6 +26,33 @@ pub fn own(component: &Component, claim: &Claim) -> Own {
         let reason = format!("its {} is published already", marker.verdict.as_str());
         return Own::Settle(Box::new(decision(claim, Verdict::Finish, reason, Vec::new())));
     }
+    match moved(component, claim) {
+        Err(why) => Own::Leave(why),
+        Ok((tables, _)) if tables.is_empty() => Own::Untouched,
+        Ok((_, true)) => Own::Leave("every table has moved: it is to be shown".into()),
+        Ok((tables, false)) => {
+            let reason = "its writer could not go on".into();
+            Own::Settle(Box::new(decision(claim, Verdict::RollBack, reason, tables)))
+        }
+    }
+}
+
+/// Decides what a writer has moved after a recovery had ended its operation as one that had not: nobody will show it any more.
+pub fn own_late(component: &Component, claim: &Claim) -> Own {
+    match moved(component, claim) {
+        Err(why) => Own::Leave(why),
+        Ok((tables, _)) if tables.is_empty() => Own::Untouched,
+        Ok((tables, _)) => {
+            let reason = format!("operation {} was ended before its writer was", claim.operation());
+            let late = decision(claim, Verdict::RollBack, reason, tables);
+            // Its marker is there: what follows is drift.
+            Own::Settle(Box::new(Decision { operations: Vec::new(), ..late }))
+        }
+    }
+}
+
+/// What of its tables the operation has moved, and whether that is all of them.
+fn moved(component: &Component, claim: &Claim) -> Result<(Vec<TablePlan>, bool), String> {
     let (mut moved, mut complete) = (Vec::new(), true);
     for pin in &claim.sidecar.pins {
         let at = TableRef { table: pin.table.clone(), branch: pin.branch.clone() };
@@ -38,18 +65,12 @@ pub fn own(component: &Component, claim: &Claim) -> Own {
                     moved.push(TablePlan { at, pin, pin_branch, work });
                 }
                 Ok(None) => complete = false,
-                Err(why) => return Own::Leave(format!("{}: {why}", pin.table)),
+                Err(why) => return Err(format!("{}: {why}", pin.table)),
             },
-            _ => return Own::Leave(format!("{} cannot be read", pin.table)),
+            _ => return Err(format!("{} cannot be read", pin.table)),
         }
     }
-    if moved.is_empty() {
-        return Own::Untouched;
-    }
-    if complete {
-        return Own::Leave("every table has moved: it is to be shown".into());
-    }
-    Own::Settle(Box::new(decision(claim, Verdict::RollBack, "its writer could not go on".into(), moved)))
+    Ok((moved, complete))
 }
 
 /// What of one table is to be undone: a tail of the operation alone.

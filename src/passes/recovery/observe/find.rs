@@ -82,6 +82,14 @@ pub struct Intent {
     pub held: Option<String>,
 }
 
+impl Intent {
+    /// One that its own writer remembers after a recovery has ended it.
+    pub(in crate::passes::recovery) fn remembered(sidecar: Sidecar) -> Self {
+        let stored_at = StoreTime(chrono::DateTime::<chrono::Utc>::MAX_UTC);
+        Self { sidecar, origin: Origin::ClosedFence, file: None, stored_at, fenced: true, held: None }
+    }
+}
+
 impl Found {
     async fn look_for_staged(&mut self, repo: &Repository) -> Result<()> {
         self.staged = schema::staged_in(&repo.store().list_dir(None).await?);

@@ -15,7 +15,7 @@ pub(super) use find::{fence_record, lineages};
 pub(super) use schema::layout_file;
 pub use schema::leftover;
 
-use super::observation::{BranchSeen, Claim, Component, TableRef};
+use super::observation::{BranchSeen, Claim, Component, Origin, TableRef};
 use crate::error::{Error, Result};
 use crate::model::sidecar::Sidecar;
 use crate::model::{Branch, Version};
@@ -110,7 +110,9 @@ async fn read_tables(repo: &Repository, seen: &mut Seen, intents: &[Intent]) -> 
     let mut wanted: BTreeMap<TableRef, (Version, Arc<Snapshot>)> = BTreeMap::new();
     for intent in intents {
         let Some(snapshot) = seen.snapshots.get(&intent.sidecar.branch) else { continue };
-        if snapshot.state.marker(&intent.sidecar.operation).is_some() {
+        // Of one that is settled nothing is judged any more, but what its writer has done since.
+        let is_settled = snapshot.state.marker(&intent.sidecar.operation).is_some();
+        if is_settled && intent.origin != Origin::ClosedFence {
             continue;
         }
         for pin in &intent.sidecar.pins {

@@ -1,0 +1,68 @@
+//! A writer that is taken for dead, and is not: a recovery with grace 0 acts at each of its calls, then it wakes.
+
+use crate::support::faults::Meanwhile;
+use crate::world::{JOURNAL, MAIN, TOTAL, World, journal, transfer};
+use outrigger::model::Window;
+use outrigger::writer::{Error, Transaction};
+use std::sync::Arc;
+
+/// More than a commit of two tables asks.
+const MOST_CALLS: usize = 200;
+
+/// Lets a recovery act at each call of a commit, one after the other. How many of these commits came to their end.
+async fn acknowledged(window: Option<Window>, change: impl AsyncFn(&mut Transaction)) -> usize {
+    let world = Arc::new(World::in_memory().await);
+    let (mut noted, mut acknowledged) = (0, 0);
+    for nth in 0..MOST_CALLS {
+        let recovers = world.clone();
+        let meanwhile = Arc::new(Meanwhile::before_telling_call(nth, async move {
+            recovers.recover_in(window).await;
+        }));
+        let bank = world.open_under(meanwhile.clone()).await.unwrap();
+        let mut tx = bank.begin(MAIN).await.unwrap();
+        change(&mut tx).await;
+        let ended = tx.commit().await;
+
+        // Whoever was disturbed has put things in order by himself.
+        world.is_settled().await;
+        let shown = world.transfers().await - noted;
+        match ended {
+            Ok(committed) => {
+                assert!(committed.is_some());
+                assert_eq!(shown, 1, "call {nth}: what was acknowledged is shown, once");
+                acknowledged += 1;
+            }
+            Err(Error::Conflict { .. }) => assert_eq!(shown, 0, "call {nth}"),
+            Err(error) => panic!("call {nth}: {error}"),
+        }
+        noted += shown;
+        assert_eq!(world.total().await, TOTAL, "call {nth}");
+        if !meanwhile.happened() {
+            assert!(nth > 15, "{nth} calls are too few to be all");
+            return acknowledged;
+        }
+    }
+    panic!("a commit asks more than {MOST_CALLS} times");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_recovery_in_a_window_at_any_call_of_a_transfer_is_a_conflict_at_worst() {
+    let paid = async |tx: &mut Transaction| transfer(tx, "ann", "bob", 1).await;
+    let done = acknowledged(Some(Window::Exclusive), paid).await;
+    assert!(done > 10, "{done}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_recovery_beside_writers_at_any_call_of_a_transfer_is_a_conflict_at_worst() {
+    let paid = async |tx: &mut Transaction| transfer(tx, "ann", "bob", 1).await;
+    let done = acknowledged(None, paid).await;
+    assert!(done > 10, "{done}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_append_is_repeated_whatever_a_recovery_does_meanwhile() {
+    let noted = async |tx: &mut Transaction| tx.append(JOURNAL, journal(&[("a", "b", 1)])).await.unwrap();
+    for window in [None, Some(Window::Exclusive)] {
+        acknowledged(window, noted).await;
+    }
+}
