@@ -284,6 +284,24 @@ mod tests {
     }
 
     #[test]
+    fn what_is_written_is_read_back_and_leaves_out_what_is_empty() {
+        let identity = BranchIdentity(vec![(3, "c4a1".into())]);
+        let plain = parse(&file("")).unwrap();
+        assert!(!plain.to_json().contains("branch_identifier"), "an engine's own field only");
+        let mut native = Sidecar { branch_identity: Some(identity), ..plain };
+        native.branch = Branch::parse(Some("feature")).unwrap();
+        native.pins[0].branch = native.branch.clone();
+        native.pins[0].confirmed = Some(Version(6));
+        native.merge_source = Some("01JYZZ9X2V4B6N8M0Q1W3E5R7T".into());
+        let text = native.to_json();
+        assert_eq!(parse(&text).unwrap(), native);
+        assert!(text.contains(r#""started_at": "1751300000123456""#), "{text}");
+        for absent in ["tombstones", "additional_registrations"] {
+            assert!(!text.contains(absent), "{text}");
+        }
+    }
+
+    #[test]
     fn a_confirmed_version_counts_from_format_two_on() {
         let confirmed =
             file("").replace("\"post_commit_pin\": 6", "\"post_commit_pin\": 6, \"confirmed_version\": 7");

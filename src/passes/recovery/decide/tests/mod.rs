@@ -9,6 +9,7 @@ mod first_rows;
 mod leftovers;
 mod maintenance;
 mod merges;
+mod native;
 mod plans;
 mod properties;
 mod schema;
