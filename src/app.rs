@@ -11,6 +11,7 @@ use crate::passes::recovery::observe::Grace;
 use crate::passes::recovery::run::Run;
 use crate::passes::report::{ActionKind, ActionOutcome};
 use crate::repo::Repository;
+use crate::runtime::gate::{Held, Keeper as GateKeeper, Watcher};
 use crate::runtime::windows::{Which, Windows};
 use crate::store::{RepoUri, Store, StoreParts, StoreSettings};
 use crate::writer::{Limits, NewTable, Parts as WriterParts};
@@ -117,6 +118,8 @@ pub enum Leave {
     Exclusive,
     /// A window that a person opened; looked at in the store before each act.
     Within(Which),
+    /// The writers' gate of a native repository, held by this command.
+    Behind(Arc<Held>),
     /// None.
     None,
 }
@@ -136,6 +139,7 @@ impl Leave {
         match self {
             Self::Exclusive => Some(Window::Exclusive),
             Self::Within(window) => Some(window.kind()),
+            Self::Behind(_) => Some(Window::Gate),
             Self::None => None,
         }
     }
@@ -167,6 +171,7 @@ impl Handles for OneShot {
         let open = match &self.leave {
             Leave::Exclusive => true,
             Leave::Within(window) => window.is_still_open(&self.store, self.now()).await?,
+            Leave::Behind(held) => held.is_still_held().await?,
             Leave::None => false,
         };
         Ok(self.leave.window().filter(|_| open).map(Permit::of))
@@ -175,6 +180,12 @@ impl Handles for OneShot {
     fn acted(&self, _: ActionKind, _: ActionOutcome) {}
 
     fn panicked(&self) {}
+}
+
+/// The writers' gate, for a command that a person runs.
+pub fn gate(store: &Store) -> GateKeeper {
+    let watcher = Watcher::new(store.clone(), Arc::new(SystemClock::new()), Arc::new(ulid));
+    GateKeeper::new(Arc::new(watcher), holder())
 }
 
 /// Handles of a command that a person runs.

@@ -2,13 +2,16 @@
 
 use super::{Format, Target, duration, output};
 use crate::app::{self, Leave};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
+use crate::model::Window;
 use crate::passes::recovery;
 use crate::passes::recovery::decide::Policy;
 use crate::passes::report::{Exit, PassReport, ScopeReport};
 use crate::repo::Repository;
+use crate::runtime::gate::Closing;
 use crate::store::Requests;
 use serde::Serialize;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Arguments of both.
@@ -19,6 +22,9 @@ pub(super) struct Args {
     /// Your word that no writer is active while this command runs: roll backs are allowed.
     #[arg(long)]
     exclusive: bool,
+    /// Native repositories: keep writers out for up to 30 s if something must be undone.
+    #[arg(long, conflicts_with = "exclusive")]
+    gate: bool,
     /// How long a crash record and its tables must have stood still before they are touched.
     #[arg(long, default_value = "5m", value_parser = duration, value_name = "DURATION")]
     grace: Duration,
@@ -48,8 +54,15 @@ pub(super) async fn run(args: Args, dry: bool) -> Result<Exit> {
     let repo = app::open(&uri).await?;
     let leave = Leave::of(args.exclusive, repo.store()).await?;
     let policy = Policy { grace: args.grace, idle_grace: args.idle_grace, ..Policy::default() };
-    let run = app::one_shot(policy, dry, leave, repo.store(), output::progress());
-    let report = args.target.complete(recovery::run::run(&repo, &run).await?);
+    let run = app::one_shot(policy.clone(), dry, leave, repo.store(), output::progress());
+    let mut report = recovery::run::run(&repo, &run).await?;
+    if args.gate {
+        require_gate(&repo)?;
+        if !dry && report.scopes.iter().any(|scope| scope.waits_for(Window::Gate)) {
+            report = behind_gate(&repo, policy).await?;
+        }
+    }
+    let report = args.target.complete(report);
     let exit = report.exit();
     let ran = Ran {
         repo: uri.to_string(),
@@ -63,6 +76,32 @@ pub(super) async fn run(args: Args, dry: bool) -> Result<Exit> {
         Format::Table => print(&ran, &repo),
     }
     Ok(exit)
+}
+
+fn require_gate(repo: &Repository) -> Result<()> {
+    let dialect = repo.recognised().dialect;
+    if dialect.names_commits() {
+        return Ok(());
+    }
+    Err(Error::invalid(format!(
+        "--gate: writers of dialect {} know no gate; `outrigger window open --for 10m` or --exclusive, while none is active",
+        dialect.as_str()
+    )))
+}
+
+/// The same with writers kept out. What could not be begun is told as it was.
+pub(super) async fn behind_gate(repo: &Repository, policy: Policy) -> Result<PassReport> {
+    let held = match app::gate(repo.store()).close(policy.grace).await? {
+        Closing::Held(held) => Arc::from(held),
+        Closing::Not(why) => {
+            return Err(Error::new(Kind::Unavailable, format!("the writers' gate: {why}; try again")));
+        }
+    };
+    let leave = Leave::Behind(Arc::clone(&held));
+    let run = app::one_shot(policy, false, leave, repo.store(), output::progress());
+    let ran = recovery::run::run(repo, &run).await;
+    held.open().await;
+    ran
 }
 
 fn print(ran: &Ran, repo: &Repository) {

@@ -140,6 +140,7 @@ impl Builder<'_> {
         let grace = self.duration(&key("grace"), written.grace, GRACE);
         let idle_grace = self.duration(&key("idle_grace"), written.idle_grace, GRACE);
         let neutral = self.present(&key("publish_neutral_drift"), written.publish_neutral_drift);
+        let gate = self.present(&key("gate"), written.gate);
         let windows: Vec<_> = (written.windows.schedules.iter().enumerate())
             .map(|(n, window)| self.window(&key(&format!("windows.schedules.{n}")), window))
             .collect();
@@ -154,6 +155,7 @@ impl Builder<'_> {
             grace: grace?,
             idle_grace: idle_grace?,
             publish_neutral_drift: neutral?,
+            gate: gate?,
             token: written.token_file.clone().map(TokenSource::File),
             windows: windows.into_iter().collect::<Option<_>>()?,
             passes: passes.into_iter().collect::<Option<_>>()?,

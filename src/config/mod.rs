@@ -36,7 +36,7 @@ pub use origin::{Origin, Source};
 pub use settings::{
     HttpSettings, LeaseSettings, LogSettings, PassSettings, RepositorySettings, Settings, TokenSource,
 };
-pub use values::{HumanBytes, HumanDuration, LogFormat, LogLevel, PassName, RepositoryName, Secret};
+pub use values::{Gate, HumanBytes, HumanDuration, LogFormat, LogLevel, PassName, RepositoryName, Secret};
 
 /// A configuration that was accepted, with the tree it came from.
 pub struct Loaded {

@@ -3,7 +3,7 @@
 //! [`Config::defaults`] is the only place that holds default values, and [`Config::template`] the only list of keys.
 //! Unknown keys are found by comparing what was written with the template, not by serde, which would stop at the first.
 
-use super::values::{HumanBytes, HumanDuration, LogFormat, LogLevel, PassName, Secret};
+use super::values::{Gate, HumanBytes, HumanDuration, LogFormat, LogLevel, PassName, Secret};
 use crate::passes::recovery::decide::Policy;
 use crate::store::StoreSettings;
 use serde::{Deserialize, Serialize};
@@ -51,6 +51,7 @@ pub struct Defaults {
     pub grace: Option<HumanDuration>,
     pub idle_grace: Option<HumanDuration>,
     pub publish_neutral_drift: Option<bool>,
+    pub gate: Option<Gate>,
 }
 
 /// `[lease]`
@@ -122,6 +123,7 @@ pub struct Repository {
     pub grace: Option<HumanDuration>,
     pub idle_grace: Option<HumanDuration>,
     pub publish_neutral_drift: Option<bool>,
+    pub gate: Option<Gate>,
     pub token_file: Option<PathBuf>,
     pub windows: Windows,
     pub passes: BTreeMap<PassName, Pass>,
@@ -182,6 +184,7 @@ fn repository_defaults() -> Defaults {
         grace: Some(HumanDuration(Policy::GRACE)),
         idle_grace: Some(HumanDuration(Policy::IDLE_GRACE)),
         publish_neutral_drift: Some(true),
+        gate: Some(Gate::Auto),
     }
 }
 

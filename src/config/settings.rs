@@ -1,6 +1,6 @@
 //! What may be relied on: every value present, within its range, and of a type that cannot hold a wrong one.
 
-use super::values::{LogFormat, LogLevel, PassName, RepositoryName, Secret};
+use super::values::{Gate, LogFormat, LogLevel, PassName, RepositoryName, Secret};
 use crate::runtime::schedule::{Schedule, WindowSchedule};
 use crate::store::{RepoUri, StoreSettings};
 use crate::{Error, Result};
@@ -81,6 +81,8 @@ pub struct RepositorySettings {
     pub idle_grace: Duration,
     /// Whether drift that changes no content is published without asking.
     pub publish_neutral_drift: bool,
+    /// Native repositories: whether writers are kept out for a moment when something waits for a window.
+    pub gate: Gate,
     /// The token that may wake this repository and no other.
     pub token: Option<TokenSource>,
     /// When no writer is active, so that roll backs may happen.

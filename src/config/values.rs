@@ -186,6 +186,16 @@ macro_rules! words {
 }
 
 words! {
+    /// Whether a native repository's writers may be kept out for a moment.
+    Gate {
+        /// When something waits for a window.
+        Auto = "auto",
+        /// Never.
+        Off = "off",
+    }
+}
+
+words! {
     /// A kind of work that the daemon does.
     PassName {
         /// Finishes or undoes crashed commits.

@@ -2,9 +2,10 @@
 
 use crate::error::Result;
 use crate::host::{Clock, Monotonic};
-use crate::model::{Permit, Timestamp};
+use crate::model::{Permit, Timestamp, Window};
 use crate::passes::recovery::act::{Handles, Turn};
 use crate::passes::report::{ActionKind, ActionOutcome};
+use crate::runtime::gate::Held;
 use crate::runtime::lease::{Lease, Taken};
 use crate::runtime::windows::Which;
 use crate::store::Store;
@@ -19,6 +20,8 @@ pub(super) struct Acting {
     pub(super) store: Store,
     pub(super) lease: Arc<Lease>,
     pub(super) window: Option<Within>,
+    /// The writers' gate, if it is held for this activation: it counts before any window.
+    pub(super) gate: Option<Arc<Held>>,
     pub(super) metrics: RepositoryMetrics,
 }
 
@@ -58,6 +61,9 @@ impl Handles for Acting {
 
     /// A manual window is looked at in the store before each act: whoever has closed it is obeyed at once.
     async fn permit(&self) -> Result<Option<Permit>> {
+        if let Some(held) = &self.gate {
+            return Ok(held.is_still_held().await?.then(|| Permit::of(Window::Gate)));
+        }
         let Some(Within { which, until }) = &self.window else { return Ok(None) };
         let open =
             self.clock.monotonic() < *until && which.is_still_open(&self.store, self.clock.now()).await?;

@@ -6,20 +6,21 @@ use super::board::{OpenWindow, SharedStatus, Status};
 use super::booking;
 use super::due::{Extent, Facts, extent};
 use super::told::Told;
-use crate::config::{LeaseSettings, PassName, PassSettings, RepositorySettings};
+use crate::config::{Gate, LeaseSettings, PassName, PassSettings, RepositorySettings};
 use crate::error::{Error, Kind, Result};
 use crate::host::chance::jittered;
 use crate::host::{Host, Monotonic};
-use crate::model::{Branch, Timestamp};
+use crate::model::{Branch, Timestamp, Window};
 use crate::passes::recovery::decide::Policy;
 use crate::passes::recovery::observe::Grace;
 use crate::passes::recovery::run::{self as recovery, Run};
 use crate::passes::report::ScopeReport;
 use crate::repo::Repository;
 use crate::runtime::backoff::{Backoff, BackoffPolicy};
-use crate::runtime::lease::Lease;
+use crate::runtime::gate::{Closing, Held, Keeper as GateKeeper, Watcher};
+use crate::runtime::lease::{Lease, Taken};
 use crate::runtime::queue::{Reason, Requeue};
-use crate::runtime::watch::{News, Watch, claims_in, oldest};
+use crate::runtime::watch::{News, Watch, claims_in, heard, oldest};
 use crate::runtime::windows::{Open, Which, Windows};
 use crate::store::{Key, Meta, Requests, Store};
 use crate::telemetry::labels::ActivationOutcome;
@@ -33,6 +34,9 @@ use tracing::Instrument;
 /// The steady clock stands still while the host sleeps. If the wall clock moved on by so many intervals more, it has slept; a
 /// wall clock that was put forward costs a look at everything.
 const PAUSE_INTERVALS: u32 = 4;
+
+/// A gate that was closed in vain stays open for so long: writers are not kept out again and again.
+const GATE_RESTS: Duration = Duration::from_secs(60);
 
 /// Keeps one repository in order.
 pub struct Keeper {
@@ -69,6 +73,10 @@ struct Kept {
     judged: BTreeSet<Key>,
     /// The window under which the last run was made.
     ran_in: Option<Which>,
+    /// The writers' gate of a native repository.
+    gate: Arc<Watcher>,
+    /// Not before then is it closed again.
+    gate_rests: Monotonic,
 }
 
 impl Keeper {
@@ -166,8 +174,11 @@ impl Keeper {
         // What an attempt that failed has cost is on nobody else's account.
         let repo = opened.inspect_err(|_| self.metrics.requests(store.requests()))?;
         let Parts { host: Host { clock, chance }, ulid, holder, .. } = self.parts.clone();
+        let gate = Arc::new(Watcher::new(store.clone(), clock.clone(), ulid.clone()));
         let lease = Lease::new(store, clock.clone(), self.lease, holder, ulid);
         Ok(Kept {
+            gate,
+            gate_rests: Monotonic::default(),
             repo,
             lease: Arc::new(lease),
             windows: Windows::new(self.settings.windows.clone()),
@@ -199,6 +210,8 @@ impl Keeper {
         let news = kept.watch.look(&kept.repo).await?;
         kept.lease.look(&news.listing).await;
         kept.windows.look(kept.repo.store(), &news.listing).await?;
+        // One that its holder has abandoned is opened.
+        kept.gate.passage(&news.listing).await?;
         let open = kept.windows.open(wall, kept.repo.store().now());
         let facts = self.facts(kept, &news, open.as_ref(), *wanted, (wall, now)).await;
         let due = extent(&facts);
@@ -207,7 +220,10 @@ impl Keeper {
             Some(pass) if due > Extent::Nothing => {
                 *wanted = due;
                 let ripe = self.ripe(kept, &news);
-                self.run(kept, pass, due, open.as_ref()).await?;
+                self.run(kept, pass, due, open.as_ref(), None).await?;
+                if self.wants_gate(kept, open.as_ref()) {
+                    self.run_behind_gate(kept, pass).await?;
+                }
                 kept.judged = ripe;
                 *wanted = Extent::Nothing;
             }
@@ -255,14 +271,18 @@ impl Keeper {
     }
 
     /// How long each claim is still its writer's business, by the store's clock; not at all where that tells no time.
-    fn young_for(&self, kept: &Kept, claim: &Meta) -> Duration {
-        let age = kept.repo.store().now().map(|now| now.since(claim.last_modified));
-        age.map_or(Duration::ZERO, |age| self.settings.grace.saturating_sub(age))
+    fn young_for(&self, kept: &Kept, news: &News, claim: &Meta) -> Duration {
+        let (heard, grace) = heard(&news.listing, claim, self.settings.grace);
+        let age = kept.repo.store().now().map(|now| now.since(heard));
+        age.map_or(Duration::ZERO, |age| grace.saturating_sub(age))
     }
 
     fn ripe(&self, kept: &Kept, news: &News) -> BTreeSet<Key> {
         let claims = claims_in(&news.listing);
-        claims.filter(|claim| self.young_for(kept, claim).is_zero()).map(|claim| claim.key.clone()).collect()
+        claims
+            .filter(|claim| self.young_for(kept, news, claim).is_zero())
+            .map(|claim| claim.key.clone())
+            .collect()
     }
 
     async fn run(
@@ -271,9 +291,10 @@ impl Keeper {
         pass: &PassSettings,
         due: Extent,
         open: Option<&Open>,
+        gate: Option<Arc<Held>>,
     ) -> Result<()> {
         let began = self.parts.host.clock.monotonic();
-        let run = Arc::new(self.run_of(kept, pass, open, began));
+        let run = Arc::new(self.run_of(kept, pass, open, gate, began));
         let ended = tokio::select! {
             ended = self.passes(kept, &run, due) => ended,
             () = self.parts.host.clock.sleep(pass.timeout) => Err(Error::new(
@@ -305,9 +326,53 @@ impl Keeper {
         Ok(())
     }
 
-    fn run_of(&self, kept: &Kept, pass: &PassSettings, open: Option<&Open>, now: Monotonic) -> Run {
+    /// Whether writers are to be kept out: something waits for a window, none is open, and the gate has not been closed in vain
+    /// a short while ago.
+    fn wants_gate(&self, kept: &Kept, open: Option<&Open>) -> bool {
+        self.settings.gate == Gate::Auto
+            && kept.repo.recognised().dialect.names_commits()
+            && accepting(open).is_none()
+            && kept.told.scopes().any(|scope| scope.waits_for(Window::Gate))
+            && self.parts.host.clock.monotonic() >= kept.gate_rests
+    }
+
+    /// Closes the gate, does what waits for it, and opens it again. *Dies in it*: the gate's beat stands still, and a writer or the
+    /// next look opens it.
+    async fn run_behind_gate(&self, kept: &mut Kept, pass: &PassSettings) -> Result<()> {
+        kept.gate_rests = self.parts.host.clock.monotonic().plus(GATE_RESTS);
+        if !matches!(kept.lease.take().await?, Taken::Held) {
+            return Ok(());
+        }
+        let keeper = GateKeeper::new(kept.gate.clone(), self.parts.holder.clone());
+        let held: Arc<Held> = match keeper.close(self.settings.grace).await? {
+            Closing::Held(held) => Arc::from(held),
+            Closing::Not(why) => {
+                tracing::warn!(%why, "the writers' gate could not be closed; it is tried again");
+                return Ok(());
+            }
+        };
+        tracing::info!("closed the writers' gate");
+        let ran = self.run(kept, pass, Extent::Everything, None, Some(held.clone())).await;
+        held.open().await;
+        tracing::info!("opened the writers' gate");
+        if kept.told.is_success() {
+            kept.gate_rests = Monotonic::default();
+        }
+        ran
+    }
+
+    fn run_of(
+        &self,
+        kept: &Kept,
+        pass: &PassSettings,
+        open: Option<&Open>,
+        gate: Option<Arc<Held>>,
+        now: Monotonic,
+    ) -> Run {
         let Parts { host: Host { clock, .. }, ulid, .. } = self.parts.clone();
+        let window = gate.as_ref().map(|_| Window::Gate).or(accepting(open).map(Which::kind));
         let acting = Acting {
+            gate,
             clock: clock.clone(),
             ulid,
             store: kept.repo.store().clone(),
@@ -315,7 +380,6 @@ impl Keeper {
             window: open.map(|open| Within { which: open.which.clone(), until: now.plus(open.left) }),
             metrics: self.metrics.clone(),
         };
-        let window = accepting(open).map(Which::kind);
         let resting = kept.told.resting().clone();
         Run {
             policy: Policy {
@@ -343,7 +407,7 @@ impl Keeper {
         let now = self.parts.host.clock.monotonic();
         let regular = jittered(self.settings.interval, self.parts.host.chance.as_ref());
         let appointment = kept.told.appointment().map(|at| at.since(now));
-        let ripe = claims_in(&news.listing).map(|claim| self.young_for(kept, claim));
+        let ripe = claims_in(&news.listing).map(|claim| self.young_for(kept, news, claim));
         let ripe = ripe.filter(|left| !left.is_zero()).min();
         [Some(regular), appointment, ripe].into_iter().flatten().min().unwrap_or(regular)
     }

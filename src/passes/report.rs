@@ -2,7 +2,7 @@
 
 use crate::model::audit::Verdict;
 use crate::model::ids::spelt;
-use crate::model::{Branch, TableKey, Version};
+use crate::model::{Branch, TableKey, Version, Window};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -161,6 +161,17 @@ pub struct ScopeReport {
     pub waits: Option<Wait>,
     /// The tables it moves or would move.
     pub tables: Vec<TableReport>,
+}
+
+impl ScopeReport {
+    /// Whether it waits for nothing but such a window.
+    pub fn waits_for(&self, window: Window) -> bool {
+        self.waits.is_some_and(|wait| match wait.reason {
+            WaitReason::Window => true,
+            WaitReason::ManualWindow => window.covers_unguarded_acts(),
+            WaitReason::Grace | WaitReason::Lock | WaitReason::Turn | WaitReason::Look => false,
+        })
+    }
 }
 
 /// One pass.

@@ -18,13 +18,16 @@
 
 use crate::error::{Error, Result};
 use crate::host::{Clock, Monotonic};
-use crate::model::Timestamp;
-use crate::model::beat::TTL;
+use crate::model::beat::{EVERY, TTL};
+use crate::model::{OperationId, StoreTime, Timestamp};
+use crate::store::layout::recovery_dir;
 use crate::store::{ControlObject, ETag, Meta, Store, Written};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::task::JoinSet;
 
 /// Version of the objects' format.
 const FORMAT: u32 = 1;
@@ -32,8 +35,11 @@ const FORMAT: u32 = 1;
 /// A state's object is a few lines.
 const MAX_BYTES: u64 = 64 << 10;
 
-/// The longest that a gate stays closed.
+/// The longest that a gate stays closed. Half of it may be spent on waiting for writers.
 pub const LONGEST: Duration = Duration::from_secs(30);
+
+/// Between two looks for writers that are awaited.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// Fresh unique ids.
 pub type Ids = Arc<dyn Fn() -> String + Send + Sync>;
@@ -98,7 +104,15 @@ pub struct Watcher {
     store: Store,
     clock: Arc<dyn Clock>,
     ids: Ids,
-    memory: Mutex<Option<(Shown, Monotonic)>>,
+    memory: Mutex<Memory>,
+}
+
+#[derive(Debug, Default)]
+struct Memory {
+    /// What was shown last, and since when.
+    shown: Option<(Shown, Monotonic)>,
+    /// The newest state that was read and is open: it stays what it is.
+    open: Option<u64>,
 }
 
 impl Watcher {
@@ -112,7 +126,11 @@ impl Watcher {
     pub async fn passage(&self, listing: &[Meta]) -> Result<Passage> {
         let shown = Shown::in_listing(listing);
         let Some(number) = shown.highest else { return Ok(Passage::Open) };
+        if self.memory().open == Some(number) {
+            return Ok(Passage::Open);
+        }
         if read(&self.store, number).await?.is_some_and(|state| state.position == Position::Open) {
+            self.memory().open = Some(number);
             return Ok(Passage::Open);
         }
         let stood = self.stood_still(shown);
@@ -131,14 +149,19 @@ impl Watcher {
     /// For how long what is shown was seen so.
     fn stood_still(&self, shown: Shown) -> Duration {
         let now = self.clock.monotonic();
-        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*memory {
+        let mut memory = self.memory();
+        match &memory.shown {
             Some((known, since)) if *known == shown => now.since(*since),
             _ => {
-                *memory = Some((shown, now));
+                memory.shown = Some((shown, now));
                 Duration::ZERO
             }
         }
+    }
+
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        // A panic elsewhere cannot leave half of it: values are replaced whole.
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -146,6 +169,175 @@ impl fmt::Debug for Watcher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Watcher({})", self.store.uri())
     }
+}
+
+/// Whoever may close the gate: a reconciler.
+#[derive(Debug, Clone)]
+pub struct Keeper {
+    watcher: Arc<Watcher>,
+    holder: String,
+}
+
+/// What came of the wish to close it.
+#[derive(Debug)]
+pub enum Closing {
+    /// No writer is at work, and none begins.
+    Held(Box<Held>),
+    /// It could not be had; says why. It is open again, or somebody else's.
+    Not(String),
+}
+
+impl Keeper {
+    /// `holder` is who closes it, for people.
+    pub fn new(watcher: Arc<Watcher>, holder: String) -> Self {
+        Self { watcher, holder }
+    }
+
+    /// Keeps writers out, waits until those that are at work have ended or stand still, and holds the gate.
+    ///
+    /// A registration without a beat is at work until it is `grace` old. *Dies in it*: the beat stands still, and anyone opens it.
+    pub async fn close(&self, grace: Duration) -> Result<Closing> {
+        let Watcher { store, clock, .. } = &*self.watcher;
+        let began = clock.monotonic();
+        let listing = store.list(&recovery_dir()).await?;
+        if self.watcher.passage(&listing).await? != Passage::Open {
+            return Ok(Closing::Not("somebody else holds the gate".into()));
+        }
+        let number = Shown::in_listing(&listing).highest.unwrap_or(0) + 1;
+        if !self.create(number, Position::Closing).await? {
+            return Ok(Closing::Not("somebody else has just closed the gate".into()));
+        }
+        let closing = self.hold(number, began);
+        let mut seen = BTreeMap::new();
+        loop {
+            let listing = store.list(&recovery_dir()).await?;
+            if Shown::in_listing(&listing).highest != Some(number) {
+                return Ok(Closing::Not("somebody else has moved the gate".into()));
+            }
+            let Some(waits_for) = at_work(&listing, &mut seen, clock.monotonic(), store.now(), grace) else {
+                break;
+            };
+            if clock.monotonic().since(began) >= LONGEST / 2 {
+                closing.open().await;
+                return Ok(Closing::Not(format!("operation {waits_for} is at work, and does not end")));
+            }
+            clock.sleep(LOOK_EVERY).await;
+        }
+        // The beat goes on under the next number.
+        drop(closing);
+        if !self.create(number + 1, Position::Exclusive).await? {
+            return Ok(Closing::Not("somebody else has moved the gate".into()));
+        }
+        Ok(Closing::Held(Box::new(self.hold(number + 1, began))))
+    }
+
+    /// Whether the next state is ours: created by us, and the highest in a listing made afterwards.
+    async fn create(&self, number: u64, position: Position) -> Result<bool> {
+        let Watcher { store, clock, ids, .. } = &*self.watcher;
+        match create(store, number, position, &self.holder, clock.now(), ids).await? {
+            Written::Committed { .. } => {}
+            Written::Conflict => return Ok(false),
+            Written::Unknown { error } => return Err(error),
+        }
+        let shown = Shown::in_listing(&store.list(&recovery_dir()).await?);
+        Ok(shown.highest == Some(number))
+    }
+
+    fn hold(&self, number: u64, began: Monotonic) -> Held {
+        let beating = self.watcher.clone().beating(number);
+        Held { keeper: self.clone(), number, until: began.plus(LONGEST), beating: Mutex::new(beating) }
+    }
+}
+
+/// The gate as long as it is ours.
+pub struct Held {
+    keeper: Keeper,
+    number: u64,
+    until: Monotonic,
+    beating: Mutex<JoinSet<()>>,
+}
+
+impl Held {
+    /// Whether it is ours still, and its time is not up: asked before every act. One request.
+    pub async fn is_still_held(&self) -> Result<bool> {
+        let Watcher { store, clock, .. } = &*self.keeper.watcher;
+        let next = store.head(&ControlObject::Gate(self.number + 1).key()).await?;
+        Ok(next.is_none() && clock.monotonic() < self.until)
+    }
+
+    /// Lets writers in. *Fails, or dies before it*: the beat stands still, and anyone opens it.
+    pub async fn open(&self) {
+        let Watcher { store, .. } = &*self.keeper.watcher;
+        self.beating.lock().unwrap_or_else(PoisonError::into_inner).abort_all();
+        match self.keeper.create(self.number + 1, Position::Open).await {
+            Ok(true) => {}
+            Ok(false) => tracing::info!("somebody else has moved the writers' gate already"),
+            Err(error) => {
+                tracing::warn!(%error, "could not open the writers' gate: it opens once its beat has stood still");
+                return;
+            }
+        }
+        // What is not the highest does not count any more.
+        let stale = (self.number.saturating_sub(2)..=self.number).map(ControlObject::Gate);
+        for object in stale.chain([ControlObject::GateBeat]) {
+            if let Err(error) = store.delete(&object.key()).await {
+                tracing::debug!(%error, "an old state of the gate stays behind");
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Held(gate {})", self.number)
+    }
+}
+
+impl Watcher {
+    /// Beats for a state of the gate until it is dropped.
+    fn beating(self: Arc<Self>, number: u64) -> JoinSet<()> {
+        let mut task = JoinSet::new();
+        task.spawn(async move {
+            for count in 0_u64.. {
+                let beat = serde_json::json!({ "format": FORMAT, "gate": number, "count": count });
+                let put = self.store.put(&ControlObject::GateBeat.key(), beat.to_string().into()).await;
+                if let Err(error) = put {
+                    tracing::warn!(%error, "a beat of the gate was lost");
+                }
+                self.clock.sleep(EVERY).await;
+            }
+        });
+        task
+    }
+}
+
+/// Registrations as they were last seen: their state, and since when by our own steady clock.
+type Registrations = BTreeMap<OperationId, (Option<ETag>, Monotonic)>;
+
+/// A writer that is at work: its beat has changed within the TTL, as seen here, or is younger than that by the store's clock.
+fn at_work(
+    listing: &[Meta],
+    seen: &mut Registrations,
+    now: Monotonic,
+    store_now: Option<StoreTime>,
+    grace: Duration,
+) -> Option<OperationId> {
+    let mut found = None;
+    for registration in listing {
+        let ControlObject::Sidecar(operation) = ControlObject::parse(&registration.key) else { continue };
+        let beat = ControlObject::Beat(operation.clone()).key();
+        let beat = listing.iter().find(|object| object.key == beat);
+        let (object, patience) = beat.map_or((registration, grace), |beat| (beat, TTL));
+        let known = seen.entry(operation.clone()).or_insert_with(|| (object.etag.clone(), now));
+        if known.0 != object.etag {
+            *known = (object.etag.clone(), now);
+        }
+        let age = store_now.map_or(Duration::ZERO, |store_now| store_now.since(object.last_modified));
+        if now.since(known.1).max(age) < patience {
+            found.get_or_insert(operation);
+        }
+    }
+    found
 }
 
 /// A state; `None` if it is gone or not understood: closed, until it has stood still for the TTL.

@@ -5,6 +5,7 @@
 //! so often they look at everything whatever was seen here.
 
 use crate::error::Result;
+use crate::model::beat::TTL;
 use crate::model::{Branch, OperationId, StoreTime};
 use crate::repo::Repository;
 use crate::store::layout::recovery_dir;
@@ -57,6 +58,18 @@ pub fn claims_in(listing: &[Meta]) -> impl Iterator<Item = &Meta> {
         ControlObject::Fence(id) => !closed.contains(&id),
         _ => false,
     })
+}
+
+/// When a claim was last heard of, and for how long that leaves it to its writer: by its beat if it has one, else by itself.
+pub fn heard(listing: &[Meta], claim: &Meta, grace: Duration) -> (StoreTime, Duration) {
+    let ControlObject::Sidecar(operation) = ControlObject::parse(&claim.key) else {
+        return (claim.last_modified, grace);
+    };
+    let beat = ControlObject::Beat(operation).key();
+    match listing.binary_search_by(|object| object.key.cmp(&beat)) {
+        Ok(at) => (listing[at].last_modified.max(claim.last_modified), grace.min(TTL)),
+        Err(_) => (claim.last_modified, grace),
+    }
 }
 
 /// Age of the oldest claim, by the store's clock; zero for one from the future, `None` if there is none or no time.

@@ -6,7 +6,7 @@ use futures::FutureExt;
 use object_store::memory::InMemory;
 use object_store::{Error, Result};
 use outrigger::store::{Call, Fault, Verb};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -220,6 +220,35 @@ impl Fault for Dies {
             *written += 1;
         }
         if *written > self.lives { Err(denied()) } else { Ok(()) }
+    }
+}
+
+/// A process that dies at a call: neither that one nor any later one reaches the store.
+pub struct DiesAt {
+    when: Choice,
+    dead: AtomicBool,
+}
+
+impl std::fmt::Debug for DiesAt {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("DiesAt")
+    }
+}
+
+impl DiesAt {
+    /// The first call for which this holds.
+    pub fn call(when: impl Fn(&Call) -> bool + Send + Sync + 'static) -> Self {
+        Self { when: Box::new(when), dead: AtomicBool::new(false) }
+    }
+}
+
+#[async_trait]
+impl Fault for DiesAt {
+    async fn before(&self, call: &Call) -> Result<()> {
+        if (self.when)(call) {
+            self.dead.store(true, Ordering::Relaxed);
+        }
+        if self.dead.load(Ordering::Relaxed) { Err(denied()) } else { Ok(()) }
     }
 }
 

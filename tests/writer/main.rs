@@ -9,6 +9,7 @@ mod support;
 
 mod commits;
 mod crashes;
+mod gate;
 mod processes;
 mod reads;
 mod world;

@@ -1,5 +1,6 @@
 //! A small bank: accounts with balances, and a journal of transfers.
 
+use crate::support::faults::DiesAt;
 use crate::support::graph::next_ulid;
 use crate::support::repos::{TestStore, faulty, on_disk, on_s3, over_memory};
 use arrow::array::{Array, AsArray, Int64Array, RecordBatch, StringArray};
@@ -12,8 +13,8 @@ use outrigger::passes::recovery::observe::Grace;
 use outrigger::passes::recovery::run::{Run, run};
 use outrigger::passes::report::{ActionKind, ActionOutcome, PassReport};
 use outrigger::repo;
-use outrigger::store::{Fault, Store, StoreParts};
-use outrigger::writer::{Limits, NewTable, Parts, Repository, Transaction};
+use outrigger::store::{Fault, Store, StoreParts, Verb};
+use outrigger::writer::{Error, Limits, NewTable, Parts, Repository, Transaction};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -125,6 +126,18 @@ impl World {
         Repository::open_with(self.parts(faulty(fault)).await, false).await
     }
 
+    /// A transfer of one whose writer died between the two tables; its operation.
+    pub async fn half_landed(&self) -> String {
+        let dies = DiesAt::call(|call| {
+            call.verb == Verb::Create && call.path.as_ref().contains("journal.lance/_versions")
+        });
+        let bank = self.open_under(Arc::new(dies)).await.unwrap();
+        let mut tx = bank.begin(MAIN).await.unwrap();
+        transfer(&mut tx, "ann", "bob", 1).await;
+        let Err(Error::PendingRecovery { sidecar }) = tx.commit().await else { panic!("it died") };
+        sidecar.to_string()
+    }
+
     pub async fn balances(&self) -> BTreeMap<String, i64> {
         self.balances_on(MAIN).await
     }
@@ -143,11 +156,11 @@ impl World {
         self.open().await.snapshot(MAIN).await.unwrap().count(JOURNAL).unwrap()
     }
 
-    /// Names of crash records.
+    /// Names of crash records and beats, and of whatever else is to go away by itself.
     pub async fn records(&self) -> Vec<String> {
         let listed = self.place.list(&outrigger::store::layout::recovery_dir()).await.unwrap();
         let names = listed.iter().map(|meta| meta.key.file_name().to_owned());
-        names.filter(|name| name.contains(".json")).collect()
+        names.filter(|name| !name.starts_with("gate.0") && !name.contains(".fence")).collect()
     }
 
     /// No crash record is left, and no table is ahead of what is shown.

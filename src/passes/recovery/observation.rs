@@ -41,7 +41,9 @@ pub struct Claim {
     pub branch: BranchSeen,
     /// The recovery that settled it already, if one did.
     pub marker: Option<Marker>,
-    /// How long its evidence (the sidecar and the tails) has stood still; `None` if the store gave no time to start from.
+    /// Its writer has a beat: three that are missed tell more than any longer wait.
+    pub beats: bool,
+    /// How long its evidence (the sidecar, the beat and the tails) has stood still; `None` if the store gave no time to start from.
     pub quiet_for: Option<Duration>,
     /// Merges: how the tables that the sidecar does not name can be completed.
     pub merge: Option<MergeSeen>,

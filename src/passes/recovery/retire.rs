@@ -1,4 +1,4 @@
-//! Forgets closed fence records that cannot explain anything any more.
+//! Forgets closed fence records that cannot explain anything any more, and beats of writers that are gone.
 //!
 //! A closed record is read when a table drifts: it tells that the late commit is one of an operation that was undone. It is
 //! kept for a week, and until the graph shows a version above the fence on every table that it names. Nothing is lost by
@@ -23,6 +23,25 @@ use std::time::Duration;
 
 /// How long a closed record is kept at least, by the store's clock.
 const KEPT_FOR: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// Removes beats that stand still and belong to no record: of writers that died before they had written one, or whose record was
+/// settled. *Its writer is alive after all*: it beats again.
+pub(super) async fn retire_beats(repo: &Repository, run: &Run, found: &Found) -> Result<()> {
+    let Some(now) = repo.store().now() else { return Ok(()) };
+    for (operation, beat) in &found.beats {
+        let pending = found.intents.iter().any(|intent| intent.sidecar.operation == *operation);
+        let stands_still = now.since(beat.last_modified) >= run.policy.grace;
+        if pending || !stands_still || run.dry || found.quarantined.contains(operation) {
+            continue;
+        }
+        if run.handles.turn().await? != Turn::Ours {
+            return Ok(());
+        }
+        repo.store().delete(&beat.key).await?;
+        tracing::info!(%operation, "removed the beat of a writer that is gone");
+    }
+    Ok(())
+}
 
 /// Removes what is over. Snapshots are of every branch that could be read.
 pub(super) async fn retire(

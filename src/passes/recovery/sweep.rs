@@ -67,6 +67,9 @@ pub(super) async fn sweep(repo: &Repository, run: &Run) -> Result<Vec<ScopeRepor
     {
         scopes.push(tell::failed("closed fence records".into(), &error));
     }
+    if let Err(error) = retire::retire_beats(repo, run, &found).await {
+        scopes.push(tell::failed("beats".into(), &error));
+    }
     // Without main nothing can be judged, and what is there may be of a format that is never written.
     if snapshots.iter().any(|at| at.branch.is_main()) {
         match leftover(repo, &found).await.map(|left| decide_leftover(&left, &run.policy)) {

@@ -416,7 +416,12 @@ impl Act<'_> {
     async fn delete_file(&self, operation: &OperationId) -> Result<()> {
         let deleted = self.repo.store().delete(&ControlObject::Sidecar(operation.clone()).key()).await;
         self.count(ActionKind::DeleteSidecar, &deleted, |()| false);
-        deleted
+        deleted?;
+        // The beat goes after the record, as its writer would have it. *Dies between*: it stands still, and the sweep removes it.
+        if self.repo.recognised().dialect.names_commits() {
+            self.repo.store().delete(&ControlObject::Beat(operation.clone()).key()).await?;
+        }
+        Ok(())
     }
 }
 

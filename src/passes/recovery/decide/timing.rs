@@ -5,6 +5,7 @@ use super::schema::SchemaWork;
 use super::{Decision, Judgement};
 use crate::model::Window;
 use crate::model::audit::Verdict;
+use crate::model::beat::TTL;
 use crate::model::sidecar::WriterKind;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -27,6 +28,14 @@ impl Policy {
     pub const GRACE: Duration = Duration::from_secs(5 * 60);
     /// Default of [`Policy::idle_grace`].
     pub const IDLE_GRACE: Duration = Duration::from_secs(60 * 60);
+}
+
+impl Policy {
+    /// The same for writers that beat: whoever has missed three is gone, whatever it had begun.
+    fn beside(&self, beating: bool) -> Self {
+        let most = if beating { TTL } else { Duration::MAX };
+        Self { grace: self.grace.min(most), idle_grace: self.idle_grace.min(most), ..self.clone() }
+    }
 }
 
 impl Default for Policy {
@@ -77,6 +86,7 @@ mod seconds {
 pub fn timed(component: &Component, claims: &[usize], judgement: Judgement, policy: &Policy) -> Decision {
     let members = || claims.iter().map(|index| &component.claims[*index]);
     let quiet = members().map(|claim| claim.quiet_for).min().flatten();
+    let policy = &policy.beside(members().all(|claim| claim.beats));
     let schema_change = members().any(|claim| claim.sidecar.kind == WriterKind::SchemaApply);
     let orphan = judgement.verdict == Verdict::DiscardOrphan;
     let branch =

@@ -1,7 +1,7 @@
 //! For how long a claim's evidence has stood still.
 //!
-//! Watched are the sidecar's own state and the tails of its tables, not their heads, so that a hot table does not restart
-//! the wait. The wait starts from the store's own age of that evidence and goes on by the observer's monotonic clock. None
+//! Watched are the sidecar's own state, its writer's beat if it has one, and the tails of its tables, not their heads, so that a
+//! hot table does not restart the wait. The wait starts from the store's own age of that evidence and goes on by the observer's monotonic clock. None
 //! of this makes an act safe; it makes it unlikely to disturb a writer that is alive.
 
 use super::super::observation::{Component, Lineage, TableRef, TableSeen};
@@ -11,7 +11,7 @@ use crate::model::history::Step;
 use crate::model::{OperationId, StoreTime, TableKey, Version};
 use crate::repo::Repository;
 use crate::repo::tables::dataset_path;
-use crate::store::{ETag, Key};
+use crate::store::{ETag, Key, Meta};
 use std::collections::BTreeMap;
 use std::slice;
 use std::sync::{Mutex, PoisonError};
@@ -21,6 +21,7 @@ use std::time::Duration;
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Evidence {
     sidecar: Option<ETag>,
+    beat: Option<ETag>,
     tails: BTreeMap<TableRef, Vec<String>>,
 }
 
@@ -88,13 +89,14 @@ impl Quiet<'_> {
         repo: &Repository,
         intent: &Intent,
         component: &Component,
+        beat: Option<&Meta>,
     ) -> Result<Option<Duration>> {
-        let evidence = Evidence::of(intent, component);
+        let evidence = Evidence::of(intent, component, beat);
         let known = self.memory.lock().get(&intent.sidecar.operation).cloned();
         let mut watched = match known {
             Some(known) if known.evidence == evidence => known,
             _ => {
-                let age_then = self.age(repo, intent, component).await?;
+                let age_then = self.age(repo, intent, component, beat).await?;
                 Watched { evidence, age_then, seen_at: self.uptime, looked_at_indexes: false }
             }
         };
@@ -169,9 +171,10 @@ impl Quiet<'_> {
         repo: &Repository,
         intent: &Intent,
         component: &Component,
+        beat: Option<&Meta>,
     ) -> Result<Option<Duration>> {
         let Some(now) = repo.store().now() else { return Ok(None) };
-        let mut youngest = intent.stored_at;
+        let mut youngest = intent.stored_at.max(beat.map_or(intent.stored_at, |beat| beat.last_modified));
         if now.since(youngest) >= self.grace && !self.grace.is_zero() {
             for pin in &intent.sidecar.pins {
                 let Some(TableSeen::Present(lineage)) = component.lineage_of(pin) else { continue };
@@ -221,7 +224,7 @@ impl Grace {
 }
 
 impl Evidence {
-    fn of(intent: &Intent, component: &Component) -> Self {
+    fn of(intent: &Intent, component: &Component, beat: Option<&Meta>) -> Self {
         let tail = |pin: &crate::model::sidecar::Pin| {
             let at = TableRef { table: pin.table.clone(), branch: pin.branch.clone() };
             let steps = match component.tables.get(&at) {
@@ -231,7 +234,8 @@ impl Evidence {
             (at, steps.iter().map(|step| step.transaction.clone()).collect())
         };
         let sidecar = intent.file.as_ref().and_then(|file| file.etag.clone());
-        Self { sidecar, tails: intent.sidecar.pins.iter().map(tail).collect() }
+        let beat = beat.and_then(|beat| beat.etag.clone());
+        Self { sidecar, beat, tails: intent.sidecar.pins.iter().map(tail).collect() }
     }
 }
 

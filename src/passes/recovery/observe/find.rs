@@ -60,6 +60,8 @@ pub struct Found {
     pub put_aside: Vec<Meta>,
     /// Operations for which pinned versions were tagged.
     pub tagged: BTreeSet<OperationId>,
+    /// Beats of native writers.
+    pub beats: BTreeMap<OperationId, Meta>,
 }
 
 /// Names and states of control objects.
@@ -170,7 +172,10 @@ async fn find_claims(repo: &Repository) -> Result<Found> {
             ControlObject::Tags(operation) => {
                 found.tagged.insert(operation);
             }
-            // Leases, windows, beats: not this pass's business.
+            ControlObject::Beat(operation) => {
+                found.beats.insert(operation, meta);
+            }
+            // Leases, windows, the gate: not this pass's business.
             _ => {}
         }
     }

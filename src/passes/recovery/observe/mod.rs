@@ -183,6 +183,7 @@ async fn claim(
         branch,
         marker,
         quiet_for: None,
+        beats: found.beats.contains_key(&sidecar.operation),
         merge: None,
         schema: None,
     };
@@ -198,6 +199,7 @@ async fn claim(
     if let (Some(snapshot), BranchSeen::Live) = (snapshot, &claim.branch) {
         claim.merge = merge::observe(repo, found, snapshot, sidecar).await?;
     }
-    claim.quiet_for = quiet.of(repo, intent, &seen.component).await?;
+    let beat = found.beats.get(&sidecar.operation);
+    claim.quiet_for = quiet.of(repo, intent, &seen.component, beat).await?;
     Ok(claim)
 }

@@ -128,6 +128,7 @@ fn wreck(name: &str, kind: WriterKind) -> Wreck {
         branch: BranchSeen::Live,
         marker: None,
         quiet_for: Some(LONG),
+        beats: false,
         merge: (kind == WriterKind::BranchMerge).then(|| MergeSeen::Completable(Vec::new())),
         schema: (kind == WriterKind::SchemaApply).then(SchemaSeen::default),
     })
