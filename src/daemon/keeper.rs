@@ -326,11 +326,14 @@ impl Keeper {
         Ok(())
     }
 
+    fn has_gate(&self, kept: &Kept) -> bool {
+        self.settings.gate == Gate::Auto && kept.repo.recognised().dialect.names_commits()
+    }
+
     /// Whether writers are to be kept out: something waits for a window, none is open, and the gate has not been closed in vain
     /// a short while ago.
     fn wants_gate(&self, kept: &Kept, open: Option<&Open>) -> bool {
-        self.settings.gate == Gate::Auto
-            && kept.repo.recognised().dialect.names_commits()
+        self.has_gate(kept)
             && accepting(open).is_none()
             && kept.told.scopes().any(|scope| scope.waits_for(Window::Gate))
             && self.parts.host.clock.monotonic() >= kept.gate_rests
@@ -393,7 +396,8 @@ impl Keeper {
             handles: Arc::new(acting),
             grace: kept.grace.clone(),
             uptime: Arc::new(move || clock.monotonic().since(Monotonic::default())),
-            protect: true,
+            // What is undone at the same look need not be protected first.
+            protect: !self.has_gate(kept),
             resting: Arc::new(move |scope| {
                 let left = resting.get(scope)?.since(now);
                 Some(left).filter(|left| !left.is_zero())

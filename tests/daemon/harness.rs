@@ -1,6 +1,7 @@
 //! One repository's keeper on a clock that a test moves.
 
 use crate::support::graph::{Graph, next_ulid};
+use crate::support::repos::TestStore;
 use async_trait::async_trait;
 use outrigger::config::{self, Sources};
 use outrigger::daemon::Parts;
@@ -47,7 +48,17 @@ pub fn keeping_with(graph: &Graph, clock: ManualClock, more: &str) -> Daemon {
 
 /// The same, through a store that may break.
 pub fn keeping_under(graph: &Graph, clock: ManualClock, more: &str, fault: Option<Arc<dyn Fault>>) -> Daemon {
-    let root = graph.place.dir().join("graph");
+    keeping_place(&graph.place, clock, more, fault)
+}
+
+/// Keeps whatever lies in a place on disk.
+pub fn keeping_place(
+    place: &TestStore,
+    clock: ManualClock,
+    more: &str,
+    fault: Option<Arc<dyn Fault>>,
+) -> Daemon {
+    let root = place.uri.to_string();
     let text = format!("[[repositories]]\nname = \"graph\"\nuri = {root:?}\n{more}\n");
     let sources =
         Sources { file: Some((PathBuf::from("test.toml"), text)), env: Vec::new(), flags: Vec::new() };

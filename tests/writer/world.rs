@@ -160,7 +160,10 @@ impl World {
     pub async fn records(&self) -> Vec<String> {
         let listed = self.place.list(&outrigger::store::layout::recovery_dir()).await.unwrap();
         let names = listed.iter().map(|meta| meta.key.file_name().to_owned());
-        names.filter(|name| !name.starts_with("gate.0") && !name.contains(".fence")).collect()
+        let stays = ["gate.0", "lease."];
+        let goes =
+            |name: &String| !stays.iter().any(|kept| name.starts_with(kept)) && !name.contains(".fence");
+        names.filter(goes).collect()
     }
 
     /// No crash record is left, and no table is ahead of what is shown.

@@ -57,8 +57,10 @@ pub async fn run(repo: &Repository, run: &Arc<Run>) -> Result<PassReport> {
 /// The part of the pass that is about what no claim explains, in a task of its own.
 pub async fn rest(repo: &Repository, run: &Arc<Run>) -> Vec<ScopeReport> {
     let (repo, run, handles) = (repo.clone(), run.clone(), run.handles.clone());
-    in_its_own_task("drift and leftovers".into(), handles, async move { sweep(&repo, &run).await }.boxed())
-        .await
+    let knows_gate = repo.recognised().dialect.names_commits();
+    let sweeping = async move { sweep(&repo, &run).await }.boxed();
+    let scopes = in_its_own_task("drift and leftovers".into(), handles, sweeping).await;
+    if knows_gate { tell::by_gate(scopes) } else { scopes }
 }
 
 /// The part of the pass that is about sidecars and armed fence records.
@@ -85,7 +87,8 @@ pub async fn claims(repo: &Repository, run: &Arc<Run>) -> Result<Vec<ScopeReport
     if !run.dry {
         scopes.extend(protect::release(repo, run, &found).await);
     }
-    Ok(scopes)
+    let knows_gate = repo.recognised().dialect.names_commits();
+    Ok(if knows_gate { tell::by_gate(scopes) } else { scopes })
 }
 
 async fn isolated(

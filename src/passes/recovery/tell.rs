@@ -12,9 +12,13 @@ use crate::passes::hint;
 use crate::passes::report::{Outcome, ScopeReport, TableReport, Wait, WaitReason};
 use std::time::Duration;
 
-/// How a person opens a window.
-const OPENS_ONE: &str =
-    "`outrigger window open --for 10m` or `outrigger once --exclusive` while no writer is active";
+/// How a person opens a window, and what opens one for a daemon.
+const OPENS_ONE: &str = "`outrigger window open --for 10m` or `outrigger once --exclusive` while no writer is active; a daemon's \
+     setting `windows.schedules` says when that is";
+
+/// The same where writers know a gate.
+const CLOSES_GATE: &str =
+    "`outrigger once --gate`, or a daemon with `gate = \"auto\"`, keeps writers out for it";
 
 /// A scope of several operations is called by all of them.
 pub(super) fn name<'a>(operations: impl Iterator<Item = &'a str>) -> String {
@@ -88,6 +92,14 @@ fn said(decision: &Decision, outcome: Outcome, more: Option<&str>) -> ScopeRepor
         waits: None,
         tables: moved.map(|(key, branch, from, to)| TableReport { key, branch, from, to }).collect(),
     }
+}
+
+/// What to do about a window, in the words of a repository whose writers know a gate.
+pub(super) fn by_gate(mut scopes: Vec<ScopeReport>) -> Vec<ScopeReport> {
+    for scope in &mut scopes {
+        scope.reason = scope.reason.replace(OPENS_ONE, CLOSES_GATE);
+    }
+    scopes
 }
 
 fn waits_for(wait: &Wait) -> String {
