@@ -29,7 +29,7 @@ pub(super) struct Args {
     /// Do it. Without this: say what would be done.
     #[arg(long)]
     yes: bool,
-    /// drift, missing-ref: only this table (`node:Person`).
+    /// drift, missing-ref, fork: only this table (`node:Person`).
     #[arg(long, value_name = "KEY")]
     table: Option<String>,
     /// drift: which version is right: the one that the graph shows, or the newest.
@@ -47,6 +47,8 @@ enum Kind {
     Branch,
     /// A fork of a table that the graph shows, and whose record was lost.
     MissingRef,
+    /// Forks of tables that no branch shows, and what is left of branches that were deleted.
+    Fork,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -130,6 +132,7 @@ pub(super) async fn run(args: Args) -> Result<Exit> {
         }
         Kind::Branch => repair::branches(&repo).await?,
         Kind::MissingRef => repair::missing_records(&repo, table.as_ref()).await?,
+        Kind::Fork => repair::forks(&repo, table.as_ref()).await?,
     };
     let mut repairs = Vec::new();
     // One after the other, as they happen.
@@ -163,7 +166,7 @@ fn refuse_unheeded(args: &Args) {
     let to = args.to.map(|_| "--to");
     let unheeded = match args.kind {
         Kind::Drift => None,
-        Kind::MissingRef => to,
+        Kind::MissingRef | Kind::Fork => to,
         Kind::Lock | Kind::Branch => table.or(to),
     };
     if let (Some(option), Some(kind)) = (unheeded, args.kind.to_possible_value()) {

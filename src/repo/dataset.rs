@@ -115,24 +115,6 @@ pub(super) async fn open(
     }
 }
 
-/// Opens a version to make a branch of it: a clone is committed elsewhere, under the number of the version that it is made of.
-pub(super) async fn open_unfenced(
-    store: &Store,
-    session: &Arc<Session>,
-    key: &Key,
-    version: Option<Version>,
-) -> Result<Option<Dataset>> {
-    let mut builder = DatasetBuilder::from_uri(store.uri().dataset(key)).with_session(session.clone());
-    if let Some(version) = version {
-        builder = builder.with_version(version.0);
-    }
-    match load(builder, key).await? {
-        Ok(dataset) => Ok(Some(dataset)),
-        Err(error) if kind_of(&error) == Kind::Missing => Ok(None),
-        Err(error) => Err(explain(error, format_args!("cannot open {key}"))),
-    }
-}
-
 /// Lance's answer. Over a version file that was cut off, as after a loss of power, it panics.
 async fn load(builder: DatasetBuilder, key: &Key) -> Result<lance::Result<Dataset>> {
     let loaded = AssertUnwindSafe(builder.load()).catch_unwind().await;

@@ -2,14 +2,10 @@
 
 use super::Repository;
 use super::branches;
-use super::dataset::{open_unfenced, version_of};
 use super::tables::{Table, dataset_path};
-use super::trouble::{explain, kind_of};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::model::manifest::Entry;
-use crate::model::table_path::branch_path;
-use crate::model::{Branch, TableKey};
-use crate::store::Key;
+use crate::model::{Branch, TableKey, Timestamp};
 
 /// How making a fork ended.
 #[derive(Debug)]
@@ -23,56 +19,53 @@ pub enum Forked {
 impl Repository {
     /// Makes the fork `branch` of a table from the version that `from` shows, or takes one that is there and is the same.
     ///
-    /// Lance writes the fork's first version, then its record. *Dies between*: versions that no record names, which stand in the
-    /// way of every other attempt. *Answer lost, or two make it at once*: one of both exists, and is as good for either, for a
-    /// commit on it lands only on the version that was seen.
-    pub async fn fork(&self, key: &TableKey, from: &Entry, branch: &Branch) -> Result<Forked> {
-        let Some(name) = branch.name() else { return Err(Error::internal("main is no fork")) };
+    /// *Two make it at once, or an answer is lost*: one of both exists, and is as good for either, for a commit on it lands only on
+    /// the version that was seen.
+    pub async fn fork(
+        &self,
+        key: &TableKey,
+        from: &Entry,
+        branch: &Branch,
+        now: Timestamp,
+    ) -> Result<Forked> {
         let dataset = dataset_path(key)?;
-        let source = branch_path(&dataset, &from.branch);
-        let source = Key::parse(&source).map_err(|bad| Error::corrupt(bad.to_string()))?;
-        let session = self.fresh_session();
-        let Some(mut source) = open_unfenced(&self.store, &session, &source, Some(from.version)).await?
-        else {
-            return Err(Error::missing(format!(
-                "version {} of {key} on {} is gone",
-                from.version, from.branch
-            )));
-        };
-        debug_assert_eq!(version_of(&source), from.version);
-        let at = (from.branch.name(), Some(from.version.0));
-        match source.create_branch(name, at, None).await {
-            Ok(_) => {}
-            Err(error) if matches!(kind_of(&error), Kind::Moved | Kind::Unknown | Kind::Unavailable) => {
-                tracing::debug!(table = %key, %branch, %error, "making a fork was not answered plainly");
-            }
-            Err(error) => return Err(explain(error, format_args!("cannot fork {key} for branch {branch}"))),
+        if let Some(there) = self.forked(key, from, branch, &dataset).await? {
+            return Ok(there);
         }
-        self.forked(key, from, branch, &dataset).await
+        self.clone_branch(&dataset, (&from.branch, from.version), branch, now).await?;
+        let made = self.forked(key, from, branch, &dataset).await?;
+        made.ok_or_else(|| Error::moved(format!("the fork of {key} for branch {branch} went away")))
     }
 
-    /// What lies where the fork is to be.
-    async fn forked(&self, key: &TableKey, from: &Entry, branch: &Branch, dataset: &str) -> Result<Forked> {
-        let Some(record) = branches::record(&self.store, dataset, branch).await? else {
-            return match self.table(key, branch).await? {
-                Some(left) => Ok(Forked::InTheWay(format!(
-                    "versions up to {} that no record names: of a branch that was deleted, or of a fork whose making died",
-                    left.head()
-                ))),
-                None => Err(Error::unknown(format!("the fork of {key} for branch {branch} is not there"))),
-            };
+    /// What lies where the fork is to be, if anything does.
+    async fn forked(
+        &self,
+        key: &TableKey,
+        from: &Entry,
+        branch: &Branch,
+        dataset: &str,
+    ) -> Result<Option<Forked>> {
+        let record = branches::record(&self.store, dataset, branch).await?;
+        let (record, fork) = match (record, self.table(key, branch).await?) {
+            (None, None) => return Ok(None),
+            (None, Some(left)) => {
+                let of = "of a branch that was deleted, or of a fork whose making died";
+                let found = format!("versions up to {} that no record names, {of}", left.head());
+                return Ok(Some(Forked::InTheWay(found)));
+            }
+            (Some(_), None) => {
+                return Ok(Some(Forked::InTheWay("a record of a fork without versions".to_owned())));
+            }
+            (Some(record), Some(fork)) => (record, fork),
         };
         let (parent, version) = record.origin()?;
-        if (&parent, version) != (&from.branch, from.version) {
-            return Ok(Forked::InTheWay(format!("a fork of version {version} on {parent}")));
-        }
-        match self.table(key, branch).await? {
-            Some(fork) if fork.head() == from.version => Ok(Forked::Ready(Box::new(fork))),
-            Some(fork) => Ok(Forked::InTheWay(format!(
+        Ok(Some(match (&parent, version) == (&from.branch, from.version) {
+            false => Forked::InTheWay(format!("a fork of version {version} on {parent}")),
+            true if fork.head() == from.version => Forked::Ready(Box::new(fork)),
+            true => Forked::InTheWay(format!(
                 "a fork of the same version with commits up to {} that the branch does not show",
                 fork.head()
-            ))),
-            None => Ok(Forked::InTheWay("a record of a fork without versions".to_owned())),
-        }
+            )),
+        }))
     }
 }

@@ -4,11 +4,12 @@
 //! |---|---|
 //! | [`dialect`] | which format this is, from storage alone |
 //! | [`snapshot`] | what a branch of the manifest shows |
-//! | [`branches`] | which branches exist, with their identity and age |
+//! | [`branches`], `branching` | which branches exist, with their identity and age; making and removing them |
 //! | [`tables`] | a table's lineage: head, transactions, content; fenced restore |
 //! | [`create`] | native repositories and tables, made from nothing |
 //! | [`staged`] | changes of a table's rows: staged as files, landed as one commit |
 //! | [`select`], [`expressions`] | rows of a version, each with its place; filters and assignments |
+//! | `clone` | a branch of a dataset: its first version, then its record |
 //! | [`forks`] | the branch of a table on which a branch makes its first commit |
 //! | [`publish`] | the compare-and-swap of the manifest |
 //! | `upsert` | rows merged into the manifest, without reading it |
@@ -23,6 +24,8 @@
 //! was judged, or not at all.
 
 pub mod branches;
+mod branching;
+mod clone;
 pub mod create;
 pub mod dataset;
 pub mod dialect;

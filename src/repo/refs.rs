@@ -2,13 +2,14 @@
 
 use super::Repository;
 use super::branches;
+use super::clone::Cloned;
 use super::dataset::{Handle, open, version_of};
 use super::tables::dataset_path;
 use super::trouble::{explain, kind_of};
 use crate::error::{Error, Kind, Result};
 use crate::model::table_path::branch_path;
 use crate::model::{Branch, Permit, TableKey, Version};
-use crate::store::{Key, Written};
+use crate::store::Key;
 use lance::dataset::refs::{BranchContents, BranchIdentifier};
 use lance::dataset::transaction::Operation;
 use std::collections::HashMap;
@@ -113,13 +114,9 @@ impl Repository {
             manifest_size: lineage.manifest_size,
             metadata: HashMap::new(),
         };
-        let bytes = serde_json::to_vec_pretty(&contents)
-            .map_err(|error| Error::internal("a branch record does not serialise").caused_by(error))?;
-        let file = format!("{}/_refs/branches/{}.json", dataset_path(table)?, name.replace('/', "%2F"));
-        match self.store.create(&parsed(&file)?, bytes.into()).await? {
-            Written::Committed { .. } => Ok(()),
-            Written::Conflict => Err(Error::moved(format!("branch {branch} of {table} has a record now"))),
-            Written::Unknown { error } => Err(error),
+        match self.create_record(&dataset_path(table)?, name, &contents).await? {
+            Cloned::Made => Ok(()),
+            Cloned::InTheWay => Err(Error::moved(format!("branch {branch} of {table} has a record now"))),
         }
     }
 

@@ -11,6 +11,8 @@ use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{Expr, col};
 use futures::TryStreamExt;
 use lance::dataset::scanner::Scanner;
+use lance_table::format::Fragment;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Key values that are looked up one by one; of more, every row's key is read.
@@ -64,6 +66,24 @@ impl Table {
         let mut scan = self.dataset().scan();
         scan.with_fragments(wanted.cloned().collect());
         self.collect(scan).await
+    }
+
+    /// The given columns of every row.
+    pub async fn select_columns(&self, columns: &[String]) -> Result<Vec<Selected>> {
+        let mut scan = self.dataset().scan();
+        scan.project(columns).map_err(|error| self.failed(error))?;
+        self.collect(scan).await
+    }
+
+    /// What each fragment holds, told by the names of its files: rows never change inside a file, so what holds the same files holds
+    /// the same rows. A fork names the files of the line that it was made from as that line does.
+    pub fn fragment_files(&self) -> BTreeMap<u64, String> {
+        let files = |fragment: &Fragment| {
+            let data: Vec<&str> = fragment.files.iter().map(|file| file.path.as_str()).collect();
+            let deletions = fragment.deletion_file.as_ref().map(|file| (file.read_version, file.id));
+            format!("{data:?} {deletions:?}")
+        };
+        self.dataset().fragments().iter().map(|fragment| (fragment.id, files(fragment))).collect()
     }
 
     /// The given columns of every row whose first of them holds one of these values, and perhaps of others.

@@ -89,7 +89,7 @@ impl Repository {
     ) -> Result<BTreeMap<u64, Option<DeletionFile>>> {
         let failed = |error| explain(error, format_args!("cannot delete rows of {}", base.key));
         let dataset = base.dataset();
-        let io = dataset.object_store(None).await.map_err(failed)?;
+        let io = self.store.for_lance().await?;
         let mut written = BTreeMap::new();
         for (id, offsets) in hidden.iter().filter(|(_, offsets)| !offsets.is_empty()) {
             let fragment = dataset.get_fragment(*id as usize);

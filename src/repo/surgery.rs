@@ -12,6 +12,7 @@ use crate::model::table_path::branch_path;
 use crate::model::{Branch, Permit, StoreTime, TableKey};
 use crate::store::{Key, Meta};
 use futures::TryStreamExt;
+use std::collections::BTreeSet;
 
 impl Repository {
     /// Removes the dataset of a table that no branch has ever registered, or what of it was stored no later than
@@ -62,7 +63,7 @@ impl Repository {
     }
 
     /// The files of a branch's own lineage.
-    async fn own_files(&self, dataset: &str, branch: &Branch) -> Result<Vec<Meta>> {
+    pub(super) async fn own_files(&self, dataset: &str, branch: &Branch) -> Result<Vec<Meta>> {
         let tree = branch_path(dataset, branch);
         let mut files = self.store.list(&key(&tree)?).await?;
         files.retain(|file| {
@@ -89,12 +90,43 @@ impl Repository {
         self.remove_branch(MANIFEST, branch).await
     }
 
-    /// Removes a branch of a system dataset: its files, then its record. A branch that is not there is fine; of one that was
+    /// Removes the files of a branch's own lineage, and none of another branch whose name begins like its.
+    pub(super) async fn remove_own_files(&self, dataset: &str, branch: &Branch) -> Result<()> {
+        let tree = format!("{}/", branch_path(dataset, branch));
+        let listed = branches::list(&self.store, dataset).await?;
+        let others = listed.keys().map(|other| format!("{}/", branch_path(dataset, other)));
+        let nested: Vec<String> =
+            others.filter(|other| *other != tree && other.starts_with(tree.as_str())).collect();
+        for file in versions_first(self.own_files(dataset, branch).await?) {
+            if !nested.iter().any(|tree| file.key.as_str().starts_with(tree.as_str())) {
+                self.store.delete(&file.key).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Branches of which versions are left, whether a record lists them or not.
+    pub async fn branches_with_versions(&self, dataset: &str) -> Result<BTreeSet<Branch>> {
+        let trees = format!("{dataset}/tree/");
+        let files = self.store.list(&key(trees.trim_end_matches('/'))?).await?;
+        let named = files.iter().filter_map(|file| {
+            let (name, _) = file.key.as_str().strip_prefix(&trees)?.split_once("/_versions/")?;
+            Branch::parse(Some(name)).ok()
+        });
+        Ok(named.collect())
+    }
+
+    /// Removes a fork of a table, or what is left of one.
+    pub async fn remove_fork(&self, table: &TableKey, fork: &Branch, _: Permit) -> Result<()> {
+        self.remove_branch(&dataset_path(table)?, fork).await
+    }
+
+    /// Removes a branch of a dataset: its files, then its record. A branch that is not there is fine; of one that was
     /// made anew meanwhile the record stays.
     ///
     /// Lance removes the record first. *Dies between*: it would leave files that nobody lists and over which no branch of
     /// that name can be made; this leaves a branch that is listed, and is removed again.
-    async fn remove_branch(&self, dataset: &str, branch: &Branch) -> Result<()> {
+    pub(super) async fn remove_branch(&self, dataset: &str, branch: &Branch) -> Result<()> {
         let Some(name) = branch.name() else { return Err(Error::internal("main is never removed")) };
         let judged = branches::list(&self.store, dataset).await?.remove(branch);
         let session = self.fresh_session();
@@ -116,13 +148,7 @@ impl Repository {
         if let Some((tag, _)) = tags.iter().find(|(_, tag)| tag.branch.as_deref() == Some(name)) {
             return Err(Error::refused(format!("tag {tag} of {dataset} lies on {branch}")));
         }
-        let nested = others.keys().filter(|other| other.starts_with(&format!("{name}/")));
-        let nested: Vec<String> = nested.map(|other| format!("{dataset}/tree/{other}/")).collect();
-        for file in versions_first(self.own_files(dataset, branch).await?) {
-            if !nested.iter().any(|tree| file.key.as_str().starts_with(tree.as_str())) {
-                self.store.delete(&file.key).await?;
-            }
-        }
+        self.remove_own_files(dataset, branch).await?;
         match branches::list(&self.store, dataset).await?.remove(branch) {
             Some(record) if Some(&record) == judged.as_ref() => self.store.delete(&record.key).await,
             Some(_) => Err(Error::moved(format!("branch {branch} of {dataset} was made anew meanwhile"))),

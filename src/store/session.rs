@@ -4,8 +4,10 @@
 //! Commits are conditional without more ado: Lance picks its commit handler by the dataset's address, and for `s3`, `gs`,
 //! `az`, `memory`, `file` and plain paths that is a put-if-absent of the next manifest.
 
+use super::open::Store;
 use super::settings::StoreSettings;
 use super::uri::{RepoUri, Scheme};
+use crate::error::{Error, Result};
 use async_trait::async_trait;
 use lance::session::Session;
 use lance_io::object_store::providers::{local::FileStoreProvider, memory::MemoryStoreProvider};
@@ -31,6 +33,18 @@ pub(super) fn over(uri: &RepoUri, settings: &StoreSettings, io: Arc<dyn ObjectSt
         Arc::new(Ours { uri: uri.clone(), io, parts: same_sized_parts(settings) }),
     );
     Arc::new(Session::new(settings.index_cache_bytes, settings.metadata_cache_bytes, Arc::new(registry)))
+}
+
+impl Store {
+    /// Our store as Lance's writers of single files want it: deletion files are written before there is a version to open.
+    pub(crate) async fn for_lance(&self) -> Result<Arc<LanceStore>> {
+        let (registry, params) = (self.session().store_registry(), ObjectStoreParams::default());
+        let found = LanceStore::from_uri_and_params(registry, self.uri().as_str(), &params).await;
+        let (store, _) = found.map_err(|error| {
+            Error::internal(format!("{} is no store to Lance", self.uri())).caused_by(error)
+        })?;
+        Ok(store)
+    }
 }
 
 /// Cloudflare R2 wants all parts of an upload but the last of one size.

@@ -202,6 +202,11 @@ impl std::str::FromStr for RepoUri {
 pub struct Key(String);
 
 impl Key {
+    /// The record of a branch of a dataset, as Lance names it: a `/` in the branch's name is `%2F`. The one exception from the rules.
+    pub fn branch_record(dataset: &Self, branch: &str) -> Self {
+        Self::trusted(format!("{dataset}/_refs/branches/{}.json", branch.replace('/', "%2F")))
+    }
+
     /// Checks the rules and keeps the text as it is.
     pub fn parse(text: &str) -> std::result::Result<Self, BadName> {
         let refuse = |rule| Err(BadName { what: "object name", name: text.chars().take(80).collect(), rule });

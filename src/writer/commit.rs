@@ -117,7 +117,9 @@ impl Commit {
         }
         let Repository { manager, parts, .. } = self.repository.clone();
         let bytes = self.drafts.values().map(Draft::bytes).sum();
-        let rewrites = self.drafts.values().filter(|draft| draft.replaces_all()).count();
+        // A merge reads whole tables.
+        let merges = usize::from(self.kind == WriterKind::BranchMerge);
+        let rewrites = self.drafts.values().filter(|draft| draft.replaces_all()).count().max(merges);
         let actor = self.actor.as_deref().unwrap_or(NOBODY);
         let _room = manager.admission().commit(&parts.limits, actor, bytes, rewrites)?;
         let _turns = manager.turns(&self.drafts.keys().cloned().collect(), &self.branch).await;
@@ -292,7 +294,10 @@ impl Commit {
     /// The table's branch of this name, on which nothing was committed yet.
     async fn fork(&self, registered: &Registered, table: &TableKey, draft: &Draft) -> Result<Table, Stop> {
         let repo = &self.repository.repo;
-        let found = match repo.fork(table, draft.entry(), &self.branch).await? {
+        let found = match repo
+            .fork(table, draft.entry(), &self.branch, self.repository.parts.host.clock.now())
+            .await?
+        {
             Forked::Ready(fork) => return Ok(*fork),
             Forked::InTheWay(found) => found,
         };
@@ -388,7 +393,7 @@ impl Commit {
     /// What was published on a branch that was deleted meanwhile would be the newest version of the next branch of that name.
     async fn require_branch(&self, made: &repo::Made) -> Result<(), Stop> {
         let repo = &self.repository.repo;
-        let now = identity(repo, &self.branch).await.map_err(|error| Stop::Leave(error))?;
+        let now = identity(repo, &self.branch).await.map_err(Stop::Leave)?;
         if now.as_ref() == Some(&self.identity) {
             return Ok(());
         }

@@ -156,6 +156,38 @@ impl Draft {
         Ok(taken)
     }
 
+    /// Rows with these keys go, and these come: what a merge has worked out of the base.
+    pub(super) async fn replace_keys(&mut self, keys: Vec<OwnedRow>, rows: Vec<RecordBatch>) -> Result<()> {
+        self.repeatable = None;
+        let keys: HashSet<OwnedRow> = keys.into_iter().collect();
+        if !keys.is_empty() {
+            // Every key is read: those that are meant are known by what they compare as only.
+            for Selected { rows: found, addresses } in self.base.select_columns(&self.key).await? {
+                let known = Keyed::by(&found.schema(), &self.key)?.of(&found)?.into_iter().zip(addresses);
+                for (_, address) in known.filter(|(key, _)| keys.contains(key)) {
+                    self.hide(address);
+                }
+            }
+        }
+        self.add(rows)
+    }
+
+    /// Rows that a merge adds.
+    pub(super) fn add(&mut self, rows: Vec<RecordBatch>) -> Result<()> {
+        self.repeatable = None;
+        for rows in rows {
+            let rows = self.fitting(rows)?;
+            self.added.push(rows);
+        }
+        Ok(())
+    }
+
+    /// A row of the base that a merge takes away.
+    pub(super) fn take_away(&mut self, address: u64) {
+        self.repeatable = None;
+        self.hide(address);
+    }
+
     /// The rows as they would be shown: those of the base that stay, then those that come.
     pub(super) async fn rows(&self, filter: Option<&str>) -> Result<Vec<RecordBatch>> {
         let filter = filter.map(|filter| Filter::parse(&self.schema, filter)).transpose()?;

@@ -57,7 +57,7 @@ pub enum Error {
     },
     /// Files of something that is no more lie where a table's branch would be made.
     #[error(
-        "{table} cannot be forked for branch {branch}, {found} lies there: `outrigger repair fork --table {table} --branch {branch} --exclusive` offers to remove it"
+        "{table} cannot be forked for branch {branch}, {found} lies there: `outrigger repair fork --table {table} --exclusive` offers to remove it"
     )]
     OrphanedFork {
         /// The table.

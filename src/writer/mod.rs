@@ -56,11 +56,13 @@
 
 mod admission;
 mod beat;
+mod branches;
 mod commit;
 mod draft;
 mod error;
 mod example;
 mod keys;
+mod merge;
 mod others;
 mod queue;
 mod repository;
@@ -74,6 +76,7 @@ pub use commit::Committed;
 pub use error::{Error, Limit, MergeConflict, Result};
 #[doc(hidden)]
 pub use example::{balances, entries, example};
+pub use merge::MergeOutcome;
 pub use queue::{Manager, Turns};
 pub use repository::{Parts, Repository};
 pub use snapshot::{At, KeyPart, Snapshot};

@@ -242,6 +242,10 @@ impl Snapshot {
         Ok((rows.num_rows() > 0).then_some(rows))
     }
 
+    pub(super) fn inner(&self) -> &repo::Snapshot {
+        &self.snapshot
+    }
+
     fn entry(&self, table: &str) -> Result<(TableKey, &Entry)> {
         entry(&self.snapshot, table)
     }

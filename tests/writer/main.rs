@@ -3,13 +3,16 @@
     clippy::disallowed_methods,
     reason = "tests stand in for other programs: they write, wait and read the clock"
 )]
+#![allow(clippy::disallowed_macros, reason = "the processes that tests start speak to them")]
 
 #[path = "../support/mod.rs"]
 mod support;
 
+mod branches;
 mod commits;
 mod crashes;
 mod gate;
+mod merges;
 mod processes;
 mod reads;
 mod world;

@@ -1,5 +1,5 @@
 //! What only a person may decide, each under a window: drift that nothing explains, a lock without an owner, a branch that
-//! was created half-way.
+//! was created half-way, forks that nobody shows.
 
 use super::act::{Acted, Handles, act};
 use super::decide::drift::{Choice, Drift, chosen};
@@ -16,11 +16,12 @@ use crate::model::audit::Verdict;
 use crate::model::sidecar::WriterKind;
 use crate::model::{Branch, Permit, TableKey, Version};
 use crate::passes::hint;
-use crate::repo::Repository;
 use crate::repo::branches::BranchRef;
 use crate::repo::refs::Lineage;
 use crate::repo::snapshot::MANIFEST;
-use std::collections::BTreeMap;
+use crate::repo::tables::dataset_path;
+use crate::repo::{Repository, Snapshot};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,7 +40,13 @@ enum Work {
     Drift(Box<Drift>, Choice),
     Lock(Option<BranchRef>),
     Branch(Branch),
-    Record { table: TableKey, branch: Branch, pin: Version },
+    Record {
+        table: TableKey,
+        branch: Branch,
+        pin: Version,
+    },
+    /// Of a table, or of the manifest.
+    Fork(Option<TableKey>, Branch),
 }
 
 /// Repairs that could be made, and what could not be looked at or is beyond repair.
@@ -232,6 +239,79 @@ pub async fn missing_records(repo: &Repository, only: Option<&TableKey>) -> Resu
     Ok(proposals)
 }
 
+/// Forks of tables that no branch shows and no record of an operation names, and versions of branches that no record lists: of
+/// branches that were deleted, and of writers that died while they made one. Whoever makes a fork or a branch of that name anew
+/// finds them in the way.
+pub async fn forks(repo: &Repository, only: Option<&TableKey>) -> Result<Proposals> {
+    let found = find(repo).await?;
+    let snapshots = repo.snapshots(found.public_branches()).await?;
+    let mut proposals = Proposals::default();
+    if !snapshots.unreadable.is_empty() {
+        // Any of them may show a fork.
+        proposals.lose_branches(snapshots.unreadable);
+        return Ok(proposals);
+    }
+    if only.is_none() {
+        for branch in repo.branches_with_versions(MANIFEST).await? {
+            if !found.branches.contains_key(&branch) {
+                proposals.made.push(propose_fork(None, branch));
+            }
+        }
+    }
+    let tables: BTreeSet<&TableKey> = snapshots.read.iter().flat_map(|at| at.state.registered()).collect();
+    for table in tables.into_iter().filter(|table| only.is_none_or(|only| only == *table)) {
+        let dataset = dataset_path(table)?;
+        let listed = crate::repo::branches::list(repo.store(), &dataset).await?;
+        let mut forks = repo.branches_with_versions(&dataset).await?;
+        forks.extend(listed.into_keys());
+        for fork in forks.into_iter().filter(|fork| !is_wanted(&found, &snapshots.read, table, fork)) {
+            proposals.made.push(propose_fork(Some(table.clone()), fork));
+        }
+    }
+    Ok(proposals)
+}
+
+/// Whether a branch shows a fork, or an operation that is not settled may land on it.
+fn is_wanted(found: &Found, snapshots: &[Arc<Snapshot>], table: &TableKey, fork: &Branch) -> bool {
+    let shown = |at: &Arc<Snapshot>| at.state.entry(table).is_some_and(|entry| entry.branch == *fork);
+    let named = |intent: &Intent| intent.sidecar.tables().any(|at| at == (table, fork));
+    snapshots.iter().any(shown) || found.intents.iter().any(named)
+}
+
+fn propose_fork(table: Option<TableKey>, fork: Branch) -> Proposal {
+    let (what, why) = match &table {
+        Some(table) => (
+            format!("remove what lies on branch {fork} of {table}"),
+            "no branch shows it, and no crash record names it: it is left of a branch that was deleted, or of a commit that came to nothing",
+        ),
+        None => (
+            format!("remove what is left of branch {fork} of the manifest"),
+            "no record lists it, so nobody can open it: it is left of a branch that was deleted, or whose creation died",
+        ),
+    };
+    Proposal { what, why: why.to_owned(), work: Work::Fork(table, fork) }
+}
+
+/// Looks once more, then removes it.
+async fn remove_fork(
+    repo: &Repository,
+    table: Option<&TableKey>,
+    fork: &Branch,
+    handles: &dyn Handles,
+) -> Result<Acted> {
+    let is_same =
+        |known: &Proposal| matches!(&known.work, Work::Fork(of, at) if of.as_ref() == table && at == fork);
+    if !forks(repo, table).await?.made.iter().any(is_same) {
+        return Ok(Acted::LookAgain(format!("{fork} is wanted or gone now")));
+    }
+    let permit = permit(handles).await?;
+    match table {
+        Some(table) => repo.remove_fork(table, fork, permit).await?,
+        None => repo.remove_manifest_branch(fork, permit).await?,
+    }
+    Ok(Acted::Settled)
+}
+
 fn propose_record(table: &TableKey, branch: &Branch, pin: Version, lineage: &Lineage) -> Proposal {
     let Lineage { parent, version, .. } = lineage;
     Proposal {
@@ -275,6 +355,7 @@ async fn try_to_carry_out(repo: &Repository, proposal: &Proposal, handles: &dyn 
             repo.remove_schema_lock(lock.as_ref(), permit(handles).await?).await.map(|()| Acted::Settled)
         }
         Work::Branch(branch) => remove_branch(repo, branch, permit(handles).await?).await,
+        Work::Fork(table, fork) => remove_fork(repo, table.as_ref(), fork, handles).await,
         Work::Record { table, branch, pin } => recreate_record(repo, (table, branch, *pin), handles).await,
         Work::Drift(drift, choice) => {
             let decision = chosen(drift, *choice);

@@ -1,0 +1,271 @@
+//! Branches: made, written to, removed.
+
+use super::everywhere;
+use crate::support::faults::{Dies, Full, is_write};
+use crate::world::{ACCOUNTS, JOURNAL, MAIN, World, accounts, transfer};
+use outrigger::app::{self, Leave};
+use outrigger::model::TableKey;
+use outrigger::passes::recovery::act::Acted;
+use outrigger::passes::recovery::repair;
+use outrigger::store::StoreParts;
+use outrigger::writer::{At, Error};
+use std::sync::Arc;
+
+everywhere!(
+    a_branch_forks_a_table_by_the_first_commit_to_it,
+    a_branch_commit_that_dies_anywhere_is_shown_as_a_whole_or_not_at_all,
+);
+
+const TRIAL: &str = "trial";
+
+/// More than a commit of two tables on a branch writes.
+const MOST_WRITES: usize = 50;
+
+/// `outrigger repair fork --exclusive --yes`; what it did.
+async fn repair_forks(world: &World, table: Option<&str>) -> Vec<String> {
+    let graph =
+        outrigger::repo::Repository::open(world.place.reopen(StoreParts::real()).await).await.unwrap();
+    let table = table.map(|table| TableKey::parse(table).unwrap());
+    let proposals = repair::forks(&graph, table.as_ref()).await.unwrap();
+    assert_eq!(proposals.lost, []);
+    let handles = app::handles(Leave::Exclusive, graph.store());
+    let mut done = Vec::new();
+    for proposal in proposals.made {
+        let ended = repair::carry_out(&graph, &proposal, handles.as_ref()).await.unwrap();
+        assert!(matches!(ended, Acted::Settled), "{ended:?}");
+        done.push(proposal.what);
+    }
+    done
+}
+
+pub async fn a_branch_forks_a_table_by_the_first_commit_to_it(world: World) {
+    let bank = world.open().await;
+    bank.create_branch(TRIAL, MAIN).await.unwrap();
+    assert_eq!(bank.branches().await.unwrap(), [MAIN, TRIAL]);
+    let mut tx = bank.begin(TRIAL).await.unwrap();
+    tx.upsert(ACCOUNTS, accounts(&[("ann", 1)])).await.unwrap();
+    tx.delete(ACCOUNTS, "id = 'bob'").await.unwrap();
+    tx.commit().await.unwrap().unwrap();
+    let mut tx = bank.begin(TRIAL).await.unwrap();
+    tx.update(ACCOUNTS, "id = 'cid'", &[("balance", "balance + 1")]).await.unwrap();
+    tx.commit().await.unwrap().unwrap();
+    let expected = [("ann", 1), ("cid", 101)].map(|(id, balance)| (id.to_owned(), balance));
+    assert_eq!(world.balances_on(TRIAL).await, expected.into());
+    assert_eq!(world.balances().await["ann"], 100, "main is as it was");
+    let listed = async |table: &str| {
+        let key = outrigger::store::Key::parse(&format!("tables/{table}.lance/_refs")).unwrap();
+        world.place.list(&key).await.unwrap().len()
+    };
+    assert_eq!((listed(ACCOUNTS).await, listed(JOURNAL).await), (1, 0), "only what was written is forked");
+
+    // Main goes on; the branch does not see it, and what is made from the branch sees the branch.
+    let mut tx = bank.begin(MAIN).await.unwrap();
+    transfer(&mut tx, "ann", "bob", 50).await;
+    tx.commit().await.unwrap().unwrap();
+    assert_eq!(world.balances_on(TRIAL).await["ann"], 1);
+    bank.create_branch("trial/two", TRIAL).await.unwrap();
+    let mut tx = bank.begin("trial/two").await.unwrap();
+    transfer(&mut tx, "cid", "ann", 1).await;
+    tx.commit().await.unwrap().unwrap();
+    assert_eq!(world.balances_on("trial/two").await["ann"], 2);
+    assert_eq!(world.balances_on(TRIAL).await["ann"], 1);
+    bank.delete_branch("trial/two").await.unwrap();
+    assert_eq!(bank.branches().await.unwrap(), [MAIN, TRIAL]);
+    assert_eq!(world.balances_on(TRIAL).await["ann"], 1, "its parent's tree is untouched");
+    world.is_settled().await;
+}
+
+pub async fn a_branch_commit_that_dies_anywhere_is_shown_as_a_whole_or_not_at_all(world: World) {
+    let bank = world.open().await;
+    for lives in 0..MOST_WRITES {
+        // A branch of its own each time: the first commit is the one that forks.
+        let branch = format!("b{lives}");
+        bank.create_branch(&branch, MAIN).await.unwrap();
+        let dies = Arc::new(Dies::after_writes(lives));
+        let tried = async {
+            let mut tx = world.open_under(dies.clone()).await?.begin(&branch).await?;
+            transfer(&mut tx, "ann", "bob", 1).await;
+            tx.commit().await
+        };
+        let acknowledged = matches!(tried.await, Ok(Some(_)));
+        world.recover().await;
+        world.is_settled().await;
+        let ann = world.balances_on(&branch).await["ann"];
+        let noted = bank.snapshot(branch.as_str()).await.unwrap().count(JOURNAL).unwrap();
+        assert_eq!(100 - ann, noted as i64, "after {lives} writes: both tables, or none");
+        assert!(noted == 1 || !acknowledged, "after {lives} writes: what was acknowledged is shown");
+
+        // The branch can be written to, whatever is left: an empty fork is taken over, half of one is removed by a person's word.
+        let again = async || {
+            let mut tx = bank.begin(&branch).await.unwrap();
+            transfer(&mut tx, "ann", "bob", 1).await;
+            tx.commit().await
+        };
+        if let Err(error) = again().await {
+            let Error::OrphanedFork { table, .. } = &error else { panic!("after {lives} writes: {error}") };
+            assert!(error.to_string().contains("`outrigger repair fork --table "), "{error}");
+            world.is_settled().await;
+            let done = repair_forks(&world, Some(table.as_str())).await;
+            assert_eq!(done, [format!("remove what lies on branch {branch} of {table}")]);
+            again().await.unwrap().unwrap();
+        }
+        assert_eq!(world.balances_on(&branch).await["ann"], ann - 1, "after {lives} writes");
+        if dies.survived() {
+            return;
+        }
+    }
+    panic!("a commit makes more than {MOST_WRITES} writes");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_that_fork_a_table_at_once_both_come_to_their_end() {
+    let world = World::on_disk().await;
+    let (one, other) = (world.open().await, world.open().await);
+    one.create_branch(TRIAL, MAIN).await.unwrap();
+    let append = async |bank: &outrigger::writer::Repository, id: &str| {
+        let mut tx = bank.begin(TRIAL).await.unwrap();
+        tx.append(ACCOUNTS, accounts(&[(id, 1)])).await.unwrap();
+        tx.commit().await.unwrap().unwrap();
+    };
+    futures::join!(append(&one, "dan"), append(&other, "eve"));
+    assert_eq!(world.balances_on(TRIAL).await.len(), 5);
+    world.is_settled().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deleted_branch_leaves_nothing_to_the_next_of_its_name() {
+    let world = World::on_disk().await;
+    let bank = world.open().await;
+    for _ in 0..3 {
+        bank.create_branch(TRIAL, MAIN).await.unwrap();
+        for _ in 0..2 {
+            let mut tx = bank.begin(TRIAL).await.unwrap();
+            transfer(&mut tx, "ann", "bob", 1).await;
+            tx.commit().await.unwrap().unwrap();
+        }
+        assert_eq!(world.balances_on(TRIAL).await["ann"], 98);
+        bank.delete_branch(TRIAL).await.unwrap();
+        assert!(bank.snapshot(TRIAL).await.is_err());
+    }
+    assert_eq!(bank.branches().await.unwrap(), [MAIN]);
+    assert_eq!(repair_forks(&world, None).await, [""; 0], "nothing is left to repair");
+    let mut late = None;
+    bank.create_branch(TRIAL, MAIN).await.unwrap();
+    let mut tx = bank.begin(TRIAL).await.unwrap();
+    transfer(&mut tx, "ann", "bob", 1).await;
+    late.replace(tx);
+    bank.delete_branch(TRIAL).await.unwrap();
+    bank.create_branch(TRIAL, MAIN).await.unwrap();
+    let error = late.unwrap().commit().await.unwrap_err();
+    assert!(error.to_string().contains("there is no branch trial"), "{error}");
+    assert_eq!(world.balances_on(TRIAL).await["ann"], 100);
+    world.is_settled().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_must_not_be_made_or_removed_is_refused_by_name() {
+    let world = World::on_disk().await;
+    let bank = world.open().await;
+    let said = |ended: outrigger::writer::Result<()>, why: &str| {
+        let error = ended.unwrap_err().to_string();
+        assert!(error.contains(why), "{error}");
+    };
+    for name in [MAIN, "__lock", "a..b", "", "a b"] {
+        assert!(bank.create_branch(name, MAIN).await.is_err(), "{name:?}");
+        assert!(bank.delete_branch(name).await.is_err(), "{name:?}");
+    }
+    said(bank.create_branch(TRIAL, "nope").await, "no branch nope");
+    said(bank.delete_branch(TRIAL).await, "no branch trial");
+    bank.create_branch(TRIAL, MAIN).await.unwrap();
+    said(bank.create_branch(TRIAL, MAIN).await, "exists already");
+    bank.create_branch("child", TRIAL).await.unwrap();
+    said(bank.delete_branch(TRIAL).await, "branch child was made from trial");
+    bank.delete_branch("child").await.unwrap();
+    bank.delete_branch(TRIAL).await.unwrap();
+    let past = bank.commits(MAIN).await.unwrap().pop().unwrap();
+    bank.create_branch("past", At::Commit(past.id)).await.unwrap();
+    assert_eq!(bank.snapshot("past").await.unwrap().count(ACCOUNTS).unwrap(), 0, "as at the creation");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_creation_that_fails_or_dies_is_made_good() {
+    let world = World::in_memory().await;
+    let bank = world.open().await;
+    for after in 0..10 {
+        let full = Arc::new(Full::after_writes(after));
+        let ended = world.open_under(full.clone()).await.unwrap().create_branch(TRIAL, MAIN).await;
+        if !full.happened() {
+            ended.unwrap();
+            break;
+        }
+        assert!(ended.is_err());
+        bank.create_branch(TRIAL, MAIN).await.unwrap_or_else(|error| panic!("after {after} writes: {error}"));
+        bank.delete_branch(TRIAL).await.unwrap();
+    }
+    bank.delete_branch(TRIAL).await.unwrap();
+    for lives in 0..10 {
+        let dies = Arc::new(Dies::after_writes(lives));
+        let ended = world.open_under(dies.clone()).await.unwrap().create_branch(TRIAL, MAIN).await;
+        if dies.survived() {
+            ended.unwrap();
+            return;
+        }
+        if bank.branches().await.unwrap().len() > 1 {
+            bank.delete_branch(TRIAL).await.unwrap();
+        } else if let Err(error) = bank.create_branch(TRIAL, MAIN).await {
+            assert!(error.to_string().contains("`outrigger repair fork --exclusive`"), "{error}");
+            assert_eq!(
+                repair_forks(&world, None).await,
+                ["remove what is left of branch trial of the manifest"]
+            );
+        } else {
+            bank.delete_branch(TRIAL).await.unwrap();
+        }
+    }
+    panic!("making a branch takes more than ten writes");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deletion_that_dies_leaves_what_a_repair_removes() {
+    let world = World::in_memory().await;
+    let bank = world.open().await;
+    for lives in 0..60 {
+        let branch = format!("b{lives}");
+        bank.create_branch(&branch, MAIN).await.unwrap();
+        let mut tx = bank.begin(&branch).await.unwrap();
+        transfer(&mut tx, "ann", "bob", 1).await;
+        tx.commit().await.unwrap().unwrap();
+        let dies = Arc::new(Dies::after_writes(lives));
+        let _ = world.open_under(dies.clone()).await.unwrap().delete_branch(&branch).await;
+        let is_listed = bank.branches().await.unwrap().contains(&branch);
+        assert!(!is_listed || lives == 0, "the record goes first");
+        if !is_listed {
+            repair_forks(&world, None).await;
+            bank.create_branch(&branch, MAIN).await.unwrap();
+            assert_eq!(world.balances_on(&branch).await["ann"], 100, "after {lives} writes");
+        }
+        bank.delete_branch(&branch).await.unwrap();
+        world.is_settled().await;
+        if dies.survived() {
+            return;
+        }
+    }
+    panic!("a deletion takes more than 60 writes");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_branch_with_a_pending_commit_is_not_deleted() {
+    let world = World::on_disk().await;
+    let bank = world.open().await;
+    bank.create_branch(TRIAL, MAIN).await.unwrap();
+    let dies = crate::support::faults::DiesAt::call(|call| {
+        is_write(call) && call.path.as_ref().contains("journal.lance/tree/trial/_versions")
+    });
+    let mut tx = world.open_under(Arc::new(dies)).await.unwrap().begin(TRIAL).await.unwrap();
+    transfer(&mut tx, "ann", "bob", 1).await;
+    let Err(Error::PendingRecovery { sidecar }) = tx.commit().await else { panic!("it died") };
+    let error = bank.delete_branch(TRIAL).await.unwrap_err();
+    assert!(matches!(&error, Error::PendingRecovery { sidecar: named } if *named == sidecar), "{error}");
+    world.recover().await;
+    bank.delete_branch(TRIAL).await.unwrap();
+}

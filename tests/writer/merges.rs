@@ -1,0 +1,193 @@
+//! Merges: what each side has done, put together row by row.
+
+use super::everywhere;
+use crate::support::faults::Dies;
+use crate::world::{ACCOUNTS, JOURNAL, MAIN, World, accounts, journal, transfer};
+use arrow::array::AsArray;
+use outrigger::writer::{Error, MergeConflict, MergeOutcome, Repository};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+everywhere!(
+    both_sides_are_put_together_row_by_row,
+    a_merge_that_dies_anywhere_is_shown_as_a_whole_or_not_at_all,
+);
+
+const TRIAL: &str = "trial";
+const MOST_WRITES: usize = 50;
+
+fn map(rows: &[(&str, i64)]) -> BTreeMap<String, i64> {
+    rows.iter().map(|(id, balance)| (id.to_string(), *balance)).collect()
+}
+
+async fn upsert(bank: &Repository, branch: &str, rows: &[(&str, i64)]) {
+    let mut tx = bank.begin(branch).await.unwrap();
+    tx.upsert(ACCOUNTS, accounts(rows)).await.unwrap();
+    tx.commit().await.unwrap().unwrap();
+}
+
+async fn delete(bank: &Repository, branch: &str, id: &str) {
+    let mut tx = bank.begin(branch).await.unwrap();
+    assert_eq!(tx.delete(ACCOUNTS, &format!("id = '{id}'")).await.unwrap(), 1);
+    tx.commit().await.unwrap().unwrap();
+}
+
+pub async fn both_sides_are_put_together_row_by_row(world: World) {
+    let bank = world.open().await;
+    upsert(&bank, MAIN, &[("dan", 4), ("eve", 5), ("fay", 6)]).await;
+    bank.create_branch(TRIAL, MAIN).await.unwrap();
+    // The source changes ann, adds gus, drops dan; the target changes bob, adds hal, drops eve; both set cid and drop fay.
+    upsert(&bank, TRIAL, &[("ann", 1), ("gus", 7), ("cid", 3)]).await;
+    delete(&bank, TRIAL, "dan").await;
+    delete(&bank, TRIAL, "fay").await;
+    let mut tx = bank.begin(TRIAL).await.unwrap();
+    tx.append(JOURNAL, journal(&[("a", "b", 1)])).await.unwrap();
+    let source = tx.commit().await.unwrap().unwrap();
+    upsert(&bank, MAIN, &[("bob", 2), ("hal", 8), ("cid", 3)]).await;
+    delete(&bank, MAIN, "eve").await;
+    delete(&bank, MAIN, "fay").await;
+    let target = bank.commits(MAIN).await.unwrap().remove(0);
+
+    let MergeOutcome::Merged(committed) = bank.merge(TRIAL, MAIN, Some("ann")).await.unwrap() else {
+        panic!("both had moved")
+    };
+    assert_eq!(world.balances().await, map(&[("ann", 1), ("bob", 2), ("cid", 3), ("gus", 7), ("hal", 8)]));
+    assert_eq!(world.transfers().await, 1);
+    let recorded = bank.commit(&committed.id).await.unwrap();
+    assert_eq!((recorded.parent, recorded.merged_parent), (Some(target.id), Some(source.id)));
+    assert_eq!(recorded.actor.as_deref(), Some("ann"));
+    world.is_settled().await;
+
+    assert_eq!(bank.merge(TRIAL, MAIN, None).await.unwrap(), MergeOutcome::AlreadyUpToDate);
+    // The other way round main brings what trial lacks, and what trial does next is all that is merged again.
+    assert!(matches!(bank.merge(MAIN, TRIAL, None).await.unwrap(), MergeOutcome::FastForward(_)));
+    assert_eq!(world.balances_on(TRIAL).await, world.balances().await);
+    upsert(&bank, TRIAL, &[("ann", 11)]).await;
+    upsert(&bank, MAIN, &[("bob", 12)]).await;
+    assert!(matches!(bank.merge_and_delete(TRIAL, MAIN, None).await.unwrap(), MergeOutcome::Merged(_)));
+    assert_eq!(world.balances().await, map(&[("ann", 11), ("bob", 12), ("cid", 3), ("gus", 7), ("hal", 8)]));
+    assert_eq!(bank.branches().await.unwrap(), [MAIN]);
+    world.is_settled().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_that_both_have_changed_are_listed_by_their_keys() {
+    let world = World::on_disk().await;
+    let bank = world.open().await;
+    bank.create_branch(TRIAL, MAIN).await.unwrap();
+    upsert(&bank, TRIAL, &[("ann", 1), ("bob", 2), ("new", 9)]).await;
+    delete(&bank, TRIAL, "cid").await;
+    upsert(&bank, MAIN, &[("ann", 3), ("bob", 2), ("cid", 4), ("new", 8)]).await;
+    let before = world.balances().await;
+    let error = bank.merge(TRIAL, MAIN, None).await.unwrap_err();
+    assert!(error.to_string().ends_with("accounts ann, cid, new"), "{error}");
+    let Error::MergeConflicts(conflicts) = error else { panic!("{error}") };
+    let [MergeConflict { table, keys }] = &conflicts[..] else { panic!("{conflicts:?}") };
+    assert_eq!(table.as_str(), ACCOUNTS);
+    assert_eq!(keys, &[["ann"], ["cid"], ["new"]].map(Vec::from).map(|key| key.map_to_strings()));
+    assert_eq!(world.balances().await, before, "nothing is merged");
+    world.is_settled().await;
+}
+
+trait Strings {
+    fn map_to_strings(self) -> Vec<String>;
+}
+
+impl Strings for Vec<&str> {
+    fn map_to_strings(self) -> Vec<String> {
+        self.into_iter().map(str::to_owned).collect()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_of_a_table_without_a_key_are_counted() {
+    let world = World::on_disk().await;
+    let bank = world.open().await;
+    let note = async |branch: &str, payer: &str| {
+        let mut tx = bank.begin(branch).await.unwrap();
+        tx.append(JOURNAL, journal(&[(payer, "x", 1)])).await.unwrap();
+        tx.commit().await.unwrap().unwrap();
+    };
+    note(MAIN, "a").await;
+    bank.create_branch(TRIAL, MAIN).await.unwrap();
+    note(TRIAL, "b").await;
+    assert!(matches!(bank.merge(TRIAL, MAIN, None).await.unwrap(), MergeOutcome::FastForward(_)));
+    assert_eq!(world.transfers().await, 2);
+    let mut tx = bank.begin(TRIAL).await.unwrap();
+    assert_eq!(tx.delete(JOURNAL, "payer = 'a'").await.unwrap(), 1);
+    tx.commit().await.unwrap().unwrap();
+    bank.merge(TRIAL, MAIN, None).await.unwrap();
+    assert_eq!(world.transfers().await, 1, "a deletion is taken over, too");
+    note(TRIAL, "c").await;
+    note(MAIN, "d").await;
+    bank.merge(TRIAL, MAIN, None).await.unwrap();
+    let payers = async |branch: &str| {
+        let rows = bank.snapshot(branch).await.unwrap().rows(JOURNAL, None).await.unwrap();
+        let payers = rows.column(0).as_string::<i32>();
+        let mut payers: Vec<String> = payers.iter().map(|payer| payer.unwrap().to_owned()).collect();
+        payers.sort();
+        payers
+    };
+    assert_eq!(payers(MAIN).await, ["b", "c", "d"], "what both have appended is there from both");
+    for branch in [TRIAL, MAIN] {
+        let mut tx = bank.begin(branch).await.unwrap();
+        assert_eq!(tx.delete(JOURNAL, "payer = 'b'").await.unwrap(), 1);
+        tx.commit().await.unwrap().unwrap();
+    }
+    note(MAIN, "e").await;
+    bank.merge(TRIAL, MAIN, None).await.unwrap();
+    assert_eq!(
+        payers(MAIN).await,
+        ["c", "d", "e"],
+        "what both have taken away is gone once, and nothing else"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_merge_in_which_no_row_differs_is_recorded() {
+    let world = World::on_disk().await;
+    let bank = world.open().await;
+    bank.create_branch(TRIAL, MAIN).await.unwrap();
+    upsert(&bank, TRIAL, &[("ann", 1)]).await;
+    upsert(&bank, TRIAL, &[("ann", 100)]).await;
+    let versions = bank.snapshot(MAIN).await.unwrap().version_of(ACCOUNTS).unwrap();
+    let MergeOutcome::FastForward(committed) = bank.merge(TRIAL, MAIN, None).await.unwrap() else {
+        panic!("main had not moved")
+    };
+    assert!(committed.tables.is_empty());
+    assert_eq!(bank.snapshot(MAIN).await.unwrap().version_of(ACCOUNTS).unwrap(), versions);
+    assert_eq!(bank.merge(TRIAL, MAIN, None).await.unwrap(), MergeOutcome::AlreadyUpToDate);
+    let error = bank.merge("nope", MAIN, None).await.unwrap_err();
+    assert!(error.to_string().contains("no branch nope"), "{error}");
+}
+
+pub async fn a_merge_that_dies_anywhere_is_shown_as_a_whole_or_not_at_all(world: World) {
+    let bank = world.open().await;
+    for lives in 0..MOST_WRITES {
+        let branch = format!("b{lives}");
+        bank.create_branch(&branch, MAIN).await.unwrap();
+        let before = world.balances().await["ann"];
+        let noted = world.transfers().await;
+        let mut tx = bank.begin(&branch).await.unwrap();
+        transfer(&mut tx, "ann", "bob", 1).await;
+        tx.commit().await.unwrap().unwrap();
+        upsert(&bank, MAIN, &[("new", lives as i64)]).await;
+
+        let dies = Arc::new(Dies::after_writes(lives));
+        let merged = world.open_under(dies.clone()).await.unwrap().merge(&branch, MAIN, None).await;
+        world.recover().await;
+        world.is_settled().await;
+        let (paid, new) = (before - world.balances().await["ann"], world.transfers().await - noted);
+        assert_eq!(paid, new as i64, "after {lives} writes: both tables, or none");
+        assert!(new == 1 || merged.is_err(), "after {lives} writes: what was acknowledged is shown");
+        // Whatever came of it, merging again gives what was meant, and once.
+        let again = bank.merge(&branch, MAIN, None).await.unwrap();
+        assert_eq!(again == MergeOutcome::AlreadyUpToDate, new == 1, "after {lives} writes: {again:?}");
+        assert_eq!(before - world.balances().await["ann"], 1, "after {lives} writes");
+        assert_eq!(world.transfers().await - noted, 1, "after {lives} writes");
+        if dies.survived() {
+            return;
+        }
+    }
+    panic!("a merge makes more than {MOST_WRITES} writes");
+}
