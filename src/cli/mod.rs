@@ -95,7 +95,7 @@ Without --yes it says what it would do, and why that is safe.")]
     /// Show the graph's history of commits.
     #[command(subcommand, after_help = "Begin with `outrigger commits list --repo URI`.")]
     Commits(commits::Action),
-    /// Mend two small graphs that a real engine was killed on.
+    /// Mend wrecks of real writers: two graphs, and a repository whose writers are killed at every step.
     #[command(after_help = "Example:\n  outrigger demo\n\nIt works in a temporary directory and removes it.")]
     Demo(demo::Args),
     /// Check a configuration: effective settings, their origin, next runs of each schedule.

@@ -1,7 +1,6 @@
-//! `outrigger demo`: two small graphs that a real engine was killed on, mended before your eyes. Needs nothing but a
-//! temporary directory.
+//! Two small graphs that a real engine was killed on.
 
-use super::{Format, once, output, status};
+use super::super::{Format, once, output, status};
 use crate::app::{self, Leave};
 use crate::error::{Error, Kind, Result};
 use crate::model::manifest::Entry;
@@ -31,7 +30,7 @@ const CHAPTERS: [Chapter; 2] = [
         title: "A complete load that its engine would throw away",
         story: "OmniGraph 0.7.2 was killed while it built an index after its first load. Every row is committed to its table,\n\
                 the manifest shows none of them. The engine's own recovery would restore the empty tables.",
-        archive: include_bytes!("../../examples/wrecks/complete-load.tar.gz"),
+        archive: include_bytes!("../../../examples/wrecks/complete-load.tar.gz"),
         leave: Leave::None,
         rows: (0, 11),
     },
@@ -39,23 +38,19 @@ const CHAPTERS: [Chapter; 2] = [
         title: "A load that reached only some of its tables",
         story: "OmniGraph 0.8.0 was killed between the commits of two tables. The new rows of some tables are there, those of\n\
                 another are not. Nobody may see half of it, so it is undone: in a window, which this run has for itself.",
-        archive: include_bytes!("../../examples/wrecks/half-load.tar.gz"),
+        archive: include_bytes!("../../../examples/wrecks/half-load.tar.gz"),
         leave: Leave::Exclusive,
         rows: (11, 11),
     },
 ];
 
-/// Arguments.
-#[derive(Debug, clap::Args)]
-pub(super) struct Args {}
-
-pub(super) async fn run(_: Args) -> Result<Exit> {
+/// Mends both; the demo goes on with the next chapter's number.
+pub(super) async fn run() -> Result<usize> {
     for (number, chapter) in CHAPTERS.iter().enumerate() {
-        output::line(&format!("\n{}. {}\n\n{}\n", number + 1, chapter.title, chapter.story));
+        super::title(number + 1, chapter.title, chapter.story);
         play(chapter).await?;
     }
-    output::line("\nBoth graphs are whole again, and nothing is left to recover.");
-    Ok(Exit::Converged)
+    Ok(CHAPTERS.len())
 }
 
 async fn play(chapter: &Chapter) -> Result<()> {
@@ -131,7 +126,7 @@ fn print(before: &Shown, after: &Shown) {
     output::table(&["TABLE", "SHOWN BEFORE", "SHOWN AFTER"], &rows);
 }
 
-/// The demo is a test as well: it fails if anything is not as told.
+/// It is a test as well: it fails if anything is not as told.
 fn check(chapter: &Chapter, report: &PassReport, before: &Shown, after: &Shown) -> Result<()> {
     let total = |shown: &Shown| shown.values().map(|entry| entry.row_count).sum::<u64>();
     let settled = report.scopes.iter().all(|scope| scope.outcome == Outcome::Done);
