@@ -43,8 +43,9 @@ impl Repository {
     /// Removes what a failed creation has left, unless it is a branch after all.
     async fn forget_half_made(&self, branch: &Branch) {
         let left = async {
-            if !branches::list(&self.store, MANIFEST).await?.contains_key(branch) {
-                self.remove_own_files(MANIFEST, branch).await?;
+            let listed = branches::list(&self.store, MANIFEST).await?;
+            if !listed.contains_key(branch) {
+                self.remove_own_files(MANIFEST, branch, listed.keys().filter_map(Branch::name)).await?;
             }
             Ok::<_, Error>(())
         };
@@ -60,7 +61,8 @@ impl Repository {
     /// finds the branch gone; whoever had written it before takes back what it publishes, or leaves files that nobody lists.
     /// *Made anew meanwhile*: another record, which is left alone, and its files with it.
     pub async fn delete_branch(&self, branch: &Branch, forks: &[TableKey]) -> Result<()> {
-        let listed = branches::list(&self.store, MANIFEST).await?.remove(branch);
+        let mut others = branches::list(&self.store, MANIFEST).await?;
+        let listed = others.remove(branch);
         let listed = listed.ok_or_else(|| Error::missing(format!("there is no branch {branch}")))?;
         self.require_no_children(branch).await?;
         let etag = listed.etag.ok_or_else(|| Error::internal(format!("{} has no state", listed.key)))?;
@@ -73,7 +75,8 @@ impl Repository {
                 tracing::warn!(%branch, place, error = %error.chain(), "files of a branch that was deleted are left behind");
             }
         };
-        told(MANIFEST, self.remove_own_files(MANIFEST, branch).await);
+        let others = others.keys().filter_map(Branch::name);
+        told(MANIFEST, self.remove_own_files(MANIFEST, branch, others).await);
         for table in forks {
             let dataset = dataset_path(table)?;
             told(&dataset, self.remove_branch(&dataset, branch).await);

@@ -90,11 +90,15 @@ impl Repository {
         self.remove_branch(MANIFEST, branch).await
     }
 
-    /// Removes the files of a branch's own lineage, and none of another branch whose name begins like its.
-    pub(super) async fn remove_own_files(&self, dataset: &str, branch: &Branch) -> Result<()> {
+    /// Removes the files of a branch's own lineage, and none of these others, whose names may begin like its.
+    pub(super) async fn remove_own_files<'n>(
+        &self,
+        dataset: &str,
+        branch: &Branch,
+        others: impl Iterator<Item = &'n str>,
+    ) -> Result<()> {
         let tree = format!("{}/", branch_path(dataset, branch));
-        let listed = branches::list(&self.store, dataset).await?;
-        let others = listed.keys().map(|other| format!("{}/", branch_path(dataset, other)));
+        let others = others.map(|other| format!("{dataset}/tree/{other}/"));
         let nested: Vec<String> =
             others.filter(|other| *other != tree && other.starts_with(tree.as_str())).collect();
         for file in versions_first(self.own_files(dataset, branch).await?) {
@@ -148,7 +152,7 @@ impl Repository {
         if let Some((tag, _)) = tags.iter().find(|(_, tag)| tag.branch.as_deref() == Some(name)) {
             return Err(Error::refused(format!("tag {tag} of {dataset} lies on {branch}")));
         }
-        self.remove_own_files(dataset, branch).await?;
+        self.remove_own_files(dataset, branch, others.keys().map(String::as_str)).await?;
         match branches::list(&self.store, dataset).await?.remove(branch) {
             Some(record) if Some(&record) == judged.as_ref() => self.store.delete(&record.key).await,
             Some(_) => Err(Error::moved(format!("branch {branch} of {dataset} was made anew meanwhile"))),

@@ -12,6 +12,7 @@ mod branches;
 mod commits;
 mod crashes;
 mod gate;
+mod healing;
 mod merges;
 mod processes;
 mod reads;
