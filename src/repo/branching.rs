@@ -4,13 +4,14 @@
 //! removed after it: what lies there without it is nobody's.
 
 use super::Repository;
-use super::branches::{self, BranchRecord};
+use super::branches::{self, BranchRecord, BranchRef};
 use super::clone::Cloned;
 use super::snapshot::{MANIFEST, Snapshot};
 use super::tables::dataset_path;
 use crate::error::{Error, Result};
 use crate::model::{Branch, TableKey, Timestamp};
 use crate::store::Removed;
+use std::collections::BTreeMap;
 
 impl Repository {
     /// Makes a branch of what a snapshot shows. No table is touched: its first commit to one forks that.
@@ -45,7 +46,7 @@ impl Repository {
         let left = async {
             let listed = branches::list(&self.store, MANIFEST).await?;
             if !listed.contains_key(branch) {
-                self.remove_own_files(MANIFEST, branch, listed.keys().filter_map(Branch::name)).await?;
+                self.remove_own_files(MANIFEST, branch, &names(&listed)).await?;
             }
             Ok::<_, Error>(())
         };
@@ -75,8 +76,7 @@ impl Repository {
                 tracing::warn!(%branch, place, error = %error.chain(), "files of a branch that was deleted are left behind");
             }
         };
-        let others = others.keys().filter_map(Branch::name);
-        told(MANIFEST, self.remove_own_files(MANIFEST, branch, others).await);
+        told(MANIFEST, self.remove_own_files(MANIFEST, branch, &names(&others)).await);
         for table in forks {
             let dataset = dataset_path(table)?;
             told(&dataset, self.remove_branch(&dataset, branch).await);
@@ -96,4 +96,8 @@ impl Repository {
         }
         Ok(())
     }
+}
+
+fn names(listed: &BTreeMap<Branch, BranchRef>) -> Vec<String> {
+    listed.keys().filter_map(|branch| branch.name().map(str::to_owned)).collect()
 }

@@ -91,14 +91,14 @@ impl Repository {
     }
 
     /// Removes the files of a branch's own lineage, and none of these others, whose names may begin like its.
-    pub(super) async fn remove_own_files<'n>(
+    pub(super) async fn remove_own_files(
         &self,
         dataset: &str,
         branch: &Branch,
-        others: impl Iterator<Item = &'n str>,
+        others: &[String],
     ) -> Result<()> {
         let tree = format!("{}/", branch_path(dataset, branch));
-        let others = others.map(|other| format!("{dataset}/tree/{other}/"));
+        let others = others.iter().map(|other| format!("{dataset}/tree/{other}/"));
         let nested: Vec<String> =
             others.filter(|other| *other != tree && other.starts_with(tree.as_str())).collect();
         for file in versions_first(self.own_files(dataset, branch).await?) {
@@ -152,7 +152,8 @@ impl Repository {
         if let Some((tag, _)) = tags.iter().find(|(_, tag)| tag.branch.as_deref() == Some(name)) {
             return Err(Error::refused(format!("tag {tag} of {dataset} lies on {branch}")));
         }
-        self.remove_own_files(dataset, branch, others.keys().map(String::as_str)).await?;
+        let others: Vec<String> = others.into_keys().collect();
+        self.remove_own_files(dataset, branch, &others).await?;
         match branches::list(&self.store, dataset).await?.remove(branch) {
             Some(record) if Some(&record) == judged.as_ref() => self.store.delete(&record.key).await,
             Some(_) => Err(Error::moved(format!("branch {branch} of {dataset} was made anew meanwhile"))),

@@ -17,6 +17,7 @@
 use super::beat::Beat;
 use super::draft::Draft;
 use super::error::{Error, Result};
+use super::queue::UnderWay;
 use super::repository::Repository;
 use super::snapshot::open;
 use super::transaction::identity;
@@ -89,6 +90,7 @@ pub(super) struct Commit {
 struct Registered {
     operation: OperationId,
     beat: Beat,
+    _under_way: UnderWay,
 }
 
 /// Why a registered commit does not go on.
@@ -204,7 +206,8 @@ impl Commit {
         let parts = &self.repository.parts;
         let operation = self.repository.operation()?;
         let beat = Beat::start(parts.store.clone(), parts.host.clock.clone(), operation.clone()).await?;
-        let registered = Registered { operation, beat };
+        let _under_way = self.repository.manager.begin(&operation);
+        let registered = Registered { operation, beat, _under_way };
         match self.enter(&registered).await {
             Ok(()) => Ok(registered),
             Err(error) => {
@@ -445,7 +448,7 @@ impl Commit {
 
     /// Phase D. *Fails*: whoever looks next finds the record of a commit that is shown, and removes it.
     async fn unregister(&self, registered: Registered) {
-        let Registered { operation, beat } = registered;
+        let Registered { operation, beat, _under_way } = registered;
         let key = ControlObject::Sidecar(operation.clone()).key();
         match self.repository.parts.store.delete(&key).await {
             Ok(()) => beat.end().await,

@@ -3,29 +3,46 @@
 use super::commit::Commit;
 use super::draft::Draft;
 use super::error::{Error, Result};
+use super::repository::Repository;
 use crate::model::beat::TTL;
 use crate::model::sidecar::{MAX_SIDECAR_BYTES, Sidecar};
 use crate::model::{Branch, OperationId, TableKey};
 use crate::passes::recovery::observe::{Found, find};
 use crate::store::{ControlObject, Meta};
+use futures::{FutureExt, StreamExt};
+
+/// Records read at once.
+const CONCURRENCY: usize = 16;
 
 impl Commit {
     /// Lets those go first that have begun earlier with the same tables and are alive: who meets them half-way would have to undo
     /// what it has moved. A courtesy, by the clocks in the ids; what is right is decided where the commits land.
     pub(super) async fn give_way(&self, own: &OperationId, listing: &[Meta]) -> Result<()> {
-        for object in listing {
-            let ControlObject::Sidecar(other) = ControlObject::parse(&object.key) else { continue };
-            if other >= *own {
-                continue;
+        let Repository { parts, manager, .. } = &self.repository;
+        let is_older = |other: &OperationId| other < own && !manager.is_under_way(other);
+        let named = listing.iter().filter_map(|object| match ControlObject::parse(&object.key) {
+            ControlObject::Sidecar(other) => Some(other),
+            _ => None,
+        });
+        let older: Vec<OperationId> = named.filter(is_older).collect();
+        let reads = futures::stream::iter(older).map(|other| {
+            let store = parts.store.clone();
+            async move {
+                let key = ControlObject::Sidecar(other.clone()).key();
+                let found = store.get_limited(&key, MAX_SIDECAR_BYTES).await?;
+                let sidecar = found.and_then(|object| Sidecar::parse(other.as_str(), &object.bytes).ok());
+                Ok::<_, crate::Error>(sidecar)
             }
-            let store = &self.repository.parts.store;
-            let Some(object) = store.get_limited(&object.key, MAX_SIDECAR_BYTES).await? else { continue };
-            let Ok(sidecar) = Sidecar::parse(other.as_str(), &object.bytes) else { continue };
+            .boxed()
+        });
+        let mut reads = reads.buffered(CONCURRENCY);
+        while let Some(read) = reads.next().await {
+            let Some(sidecar) = read? else { continue };
             let is_shared = |(table, branch): &(&TableKey, &Branch)| {
                 **branch == self.branch && self.drafts.contains_key(*table)
             };
             if let Some((table, _)) = sidecar.tables().find(is_shared)
-                && let Error::Other(at_work) = self.of_another(table, other).await?
+                && let Error::Other(at_work) = self.of_another(table, sidecar.operation.clone()).await?
             {
                 return Err(at_work.into());
             }

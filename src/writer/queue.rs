@@ -4,9 +4,9 @@
 //! decides.
 
 use super::admission::Admission;
-use crate::model::{Branch, TableKey};
+use crate::model::{Branch, OperationId, TableKey};
 use crate::repo::slots::Slots;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use tokio::sync::OwnedMutexGuard;
 
@@ -28,6 +28,20 @@ use tokio::sync::OwnedMutexGuard;
 pub struct Manager {
     turns: Slots<(TableKey, Branch), ()>,
     admission: Admission,
+    under_way: Arc<Mutex<HashSet<OperationId>>>,
+}
+
+/// An operation of this process that is under way, until it is dropped.
+#[derive(Debug)]
+pub(super) struct UnderWay {
+    operation: OperationId,
+    all: Arc<Mutex<HashSet<OperationId>>>,
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.operation);
+    }
 }
 
 /// Turns on tables, until it is dropped.
@@ -54,6 +68,18 @@ impl Manager {
     /// Who is at work. Maintenance takes its rewrites from here.
     pub fn admission(&self) -> &Admission {
         &self.admission
+    }
+
+    /// Notes an operation that holds its turns: no other one of this process is at the same tables.
+    pub(super) fn begin(&self, operation: &OperationId) -> UnderWay {
+        let all = self.under_way.clone();
+        all.lock().unwrap_or_else(PoisonError::into_inner).insert(operation.clone());
+        UnderWay { operation: operation.clone(), all }
+    }
+
+    /// Whether an operation is one of this process's.
+    pub(super) fn is_under_way(&self, operation: &OperationId) -> bool {
+        self.under_way.lock().unwrap_or_else(PoisonError::into_inner).contains(operation)
     }
 
     /// Waits for a turn on each of these tables. All ask in the same order, so nobody waits for somebody who waits for him.

@@ -62,3 +62,25 @@ async fn a_reader_writes_nothing() {
     assert!(dataset.delete("true").await.is_err(), "a reader's handle commits nothing");
     world.is_settled().await;
 }
+
+/// Handles go from task to task, and so does everything that they are asked.
+#[allow(dead_code, reason = "that it compiles is what is tested")]
+fn what_is_asked_of_a_handle_may_go_to_another_task(bank: Repository) {
+    fn may_go<T: Send>(_: T) {}
+    fn shared<T: Clone + Send + Sync>(_: &T) {}
+    shared(&bank);
+    may_go(bank.snapshot(MAIN));
+    may_go(bank.begin(MAIN));
+    may_go(bank.heal());
+    may_go(bank.commits(MAIN));
+    may_go(bank.create_branch("x", MAIN));
+    may_go(bank.delete_branch("x"));
+    may_go(bank.merge_and_delete("x", MAIN, None));
+    may_go(async {
+        let mut tx = bank.begin(MAIN).await.unwrap();
+        tx.upsert(ACCOUNTS, accounts(&[])).await.unwrap();
+        tx.update(ACCOUNTS, "true", &[("balance", "1")]).await.unwrap();
+        tx.rows(ACCOUNTS, None).await.unwrap();
+        tx.commit().await.unwrap();
+    });
+}
