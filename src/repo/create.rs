@@ -27,6 +27,15 @@ use std::sync::Arc;
 pub(super) const FILE_VERSION: LanceFileVersion = LanceFileVersion::V2_2;
 
 /// A table to be made.
+///
+/// ```
+/// use outrigger::arrow::datatypes::{DataType, Field, Schema};
+/// use outrigger::writer::NewTable;
+///
+/// let columns = vec![Field::new("id", DataType::Utf8, false), Field::new("total", DataType::Int64, true)];
+/// let orders = NewTable { name: "orders".into(), schema: Schema::new(columns).into(), key: vec!["id".into()] };
+/// # assert_eq!(orders.key.len(), 1);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewTable {
     /// Its name: `[a-z][a-z0-9_]{0,62}`.

@@ -36,6 +36,14 @@ impl Limits {
     ///
     /// # Errors
     /// [`crate::Kind::Invalid`] for a value that is no whole number above zero.
+    ///
+    /// ```
+    /// use outrigger::writer::Limits;
+    ///
+    /// let limits = Limits::from_environment(|name| (name == Limits::VARIABLES[0]).then(|| "4".into()))?;
+    /// assert_eq!((limits.in_flight, limits.rewrites), (4, 4));
+    /// # Ok::<_, outrigger::Error>(())
+    /// ```
     pub fn from_environment(variable: impl Fn(&str) -> Option<String>) -> crate::Result<Self> {
         let read = |name: &str, default: u64| match variable(name).filter(|text| !text.is_empty()) {
             None => Ok(default),
@@ -62,7 +70,7 @@ impl Default for Limits {
     }
 }
 
-/// Who is at work. Clones share it.
+/// Who is at work. Clones share it. [`Admission::commit`] has an example.
 #[derive(Debug, Clone, Default)]
 pub struct Admission(Arc<Mutex<AtWork>>);
 
@@ -79,6 +87,17 @@ struct Share {
 }
 
 /// Room that is taken, until it is dropped.
+///
+/// ```
+/// use outrigger::writer::{Admission, Limits};
+///
+/// let admission = Admission::default();
+/// let admitted = admission.commit(&Limits::default(), "ann", 100, 0)?;
+/// assert_eq!(admission.actors(), 1);
+/// drop(admitted);
+/// assert_eq!(admission.actors(), 0, "whoever is idle is forgotten");
+/// # Ok::<_, outrigger::writer::Error>(())
+/// ```
 #[derive(Debug)]
 #[must_use = "the room is given back when this is dropped"]
 pub struct Admitted {
@@ -144,7 +163,7 @@ impl Admission {
         Ok(Admitted { at_work: self.0.clone(), actor: None, bytes: 0, rewrites: 1 })
     }
 
-    /// How many actors are known: those that are at work.
+    /// How many actors are known: those that are at work. [`Admitted`] has an example.
     pub fn actors(&self) -> usize {
         self.lock().actors.len()
     }

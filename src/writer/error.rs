@@ -88,6 +88,12 @@ impl Error {
 }
 
 /// What there may not be more of at once.
+///
+/// ```
+/// use outrigger::writer::Limit;
+///
+/// assert_eq!(Limit::InFlight(16).to_string(), "16 commits of one actor");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Limit {
     /// Commits of one actor under way.
@@ -109,6 +115,21 @@ impl fmt::Display for Limit {
 }
 
 /// Rows of one table that both sides of a merge have changed.
+///
+/// ```
+/// # use outrigger::writer::{Error, balances, example};
+/// # example(async |bank| {
+/// bank.create_branch("trial", "main").await?;
+/// for (branch, balance) in [("trial", 1), ("main", 2)] {
+///     let mut tx = bank.begin(branch).await?;
+///     tx.upsert("accounts", balances(&[("ann", balance)])).await?;
+///     tx.commit().await?;
+/// }
+/// let Err(Error::MergeConflicts(conflicts)) = bank.merge("trial", "main", None).await else { panic!() };
+/// assert_eq!((conflicts[0].table.as_str(), &conflicts[0].keys), ("accounts", &vec![vec!["ann".to_owned()]]));
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MergeConflict {
     /// The table.

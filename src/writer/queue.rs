@@ -44,7 +44,7 @@ impl Drop for UnderWay {
     }
 }
 
-/// Turns on tables, until it is dropped.
+/// Turns on tables, until it is dropped. [`Manager`] has an example.
 #[derive(Debug)]
 #[must_use = "the turns end when this is dropped"]
 pub struct Turns(#[expect(dead_code, reason = "held for its drop")] Vec<OwnedMutexGuard<()>>);

@@ -21,7 +21,8 @@ use async_trait::async_trait;
 use std::fmt;
 use std::sync::Arc;
 
-/// What a handle is made of. [`Repository::open`] and [`Repository::create`] take the real things.
+/// What a handle is made of. [`Repository::open`] and [`Repository::create`] take the real things; [`Repository::create_with`] has an
+/// example.
 #[derive(Clone)]
 pub struct Parts {
     /// Where the repository lies.
@@ -85,7 +86,7 @@ impl Repository {
         Self::over(repo, parts, false)
     }
 
-    /// Opens a repository. Reads only.
+    /// Opens a repository. Reads only. [`Repository::create_with`] has an example.
     ///
     /// # Errors
     /// Kind [`crate::Kind::Missing`] if there is none, [`crate::Kind::Refused`] if it is of another format.
