@@ -11,10 +11,12 @@
 //! |---|---|
 //! | two close it at once | one creation of n + 1 lands; the other finds foreign bytes |
 //! | the holder dies | its beat stands still; whoever has seen that for the TTL, a writer too, creates *open* |
-//! | the holder was only slow | it looks at the number before every act, finds another, and stops |
+//! | the holder was only slow | it looks for the highest number before every act, finds another, and stops |
+//! | the holder takes too long | its own beat opens the gate when the time is up, whatever the holder is doing |
 //! | a writer dies while it is awaited | its beat stands still for the TTL, and it counts as gone |
 //! | a writer was only slow | before its next call it reads the gate again, and gives up unless it is open |
 //! | an answer is lost | the store room reads back; if even that fails, the gate is not held |
+//! | a clock is wrong | none of ours is read but the monotonic one; one of the store's that jumps ahead makes a beat look old, and its writer is fenced |
 
 use crate::error::{Error, Result};
 use crate::host::{Clock, Monotonic};
@@ -70,6 +72,7 @@ struct State {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 struct Shown {
     highest: Option<u64>,
+    older: Vec<u64>,
     beat: Option<ETag>,
 }
 
@@ -78,12 +81,23 @@ impl Shown {
         let mut shown = Self::default();
         for meta in listing {
             match ControlObject::parse(&meta.key) {
-                ControlObject::Gate(number) => shown.highest = shown.highest.max(Some(number)),
+                ControlObject::Gate(number) => shown.older.push(number),
                 ControlObject::GateBeat => shown.beat = meta.etag.clone(),
                 _ => {}
             }
         }
+        shown.older.sort_unstable();
+        shown.highest = shown.older.pop();
         shown
+    }
+
+    async fn now(store: &Store) -> Result<Self> {
+        Ok(Self::in_listing(&store.list(&recovery_dir()).await?))
+    }
+
+    /// Whether nobody has done anything in between. States that were forgotten are nobody's doing.
+    fn stands_still_since(&self, earlier: &Self) -> bool {
+        (self.highest, &self.beat) == (earlier.highest, &earlier.beat)
     }
 }
 
@@ -151,7 +165,7 @@ impl Watcher {
         let now = self.clock.monotonic();
         let mut memory = self.memory();
         match &memory.shown {
-            Some((known, since)) if *known == shown => now.since(*since),
+            Some((known, since)) if shown.stands_still_since(known) => now.since(*since),
             _ => {
                 memory.shown = Some((shown, now));
                 Duration::ZERO
@@ -208,20 +222,14 @@ impl Keeper {
             return Ok(Closing::Not("somebody else has just closed the gate".into()));
         }
         let closing = self.hold(number, began);
-        let mut seen = BTreeMap::new();
-        loop {
-            let listing = store.list(&recovery_dir()).await?;
-            if Shown::in_listing(&listing).highest != Some(number) {
-                return Ok(Closing::Not("somebody else has moved the gate".into()));
-            }
-            let Some(waits_for) = at_work(&listing, &mut seen, clock.monotonic(), store.now(), grace) else {
-                break;
-            };
-            if clock.monotonic().since(began) >= LONGEST / 2 {
-                closing.open().await;
-                return Ok(Closing::Not(format!("operation {waits_for} is at work, and does not end")));
-            }
-            clock.sleep(LOOK_EVERY).await;
+        let why_not = match self.drain(number, began, grace).await {
+            Ok(None) => None,
+            Ok(Some(why)) => Some(Ok(Closing::Not(why))),
+            Err(error) => Some(Err(error)),
+        };
+        if let Some(why_not) = why_not {
+            closing.open().await;
+            return why_not;
         }
         // The beat goes on under the next number.
         drop(closing);
@@ -231,21 +239,103 @@ impl Keeper {
         Ok(Closing::Held(Box::new(self.hold(number + 1, began))))
     }
 
+    /// The same for who does not come back: waits until a gate that somebody else has closed is open, or has stood still.
+    pub async fn close_after_others(&self, grace: Duration) -> Result<Closing> {
+        let Watcher { store, clock, .. } = &*self.watcher;
+        let began = clock.monotonic();
+        loop {
+            let listing = store.list(&recovery_dir()).await?;
+            match self.watcher.passage(&listing).await? {
+                Passage::Closed { retry_after } if clock.monotonic().since(began) < LONGEST => {
+                    clock.sleep(retry_after).await;
+                }
+                _ => return self.close(grace).await,
+            }
+        }
+    }
+
+    /// Waits until no writer is at work; why the gate cannot be had, if so.
+    async fn drain(&self, number: u64, began: Monotonic, grace: Duration) -> Result<Option<String>> {
+        let Watcher { store, clock, .. } = &*self.watcher;
+        let mut seen = BTreeMap::new();
+        loop {
+            let listing = store.list(&recovery_dir()).await?;
+            if Shown::in_listing(&listing).highest != Some(number) {
+                return Ok(Some("somebody else has moved the gate".into()));
+            }
+            let at_work = at_work(&listing, &mut seen, clock.monotonic(), store.now(), grace);
+            let Some(waits_for) = at_work else { return Ok(None) };
+            if clock.monotonic().since(began) >= LONGEST / 2 {
+                return Ok(Some(format!("operation {waits_for} is at work, and does not end")));
+            }
+            clock.sleep(LOOK_EVERY).await;
+        }
+    }
+
     /// Whether the next state is ours: created by us, and the highest in a listing made afterwards.
     async fn create(&self, number: u64, position: Position) -> Result<bool> {
+        Ok(self.created(number, position).await?.is_some())
+    }
+
+    /// The next state as a listing made afterwards shows it; `None` if it is not ours.
+    async fn created(&self, number: u64, position: Position) -> Result<Option<Shown>> {
         let Watcher { store, clock, ids, .. } = &*self.watcher;
         match create(store, number, position, &self.holder, clock.now(), ids).await? {
             Written::Committed { .. } => {}
-            Written::Conflict => return Ok(false),
+            Written::Conflict => return Ok(None),
             Written::Unknown { error } => return Err(error),
         }
-        let shown = Shown::in_listing(&store.list(&recovery_dir()).await?);
-        Ok(shown.highest == Some(number))
+        let shown = Shown::now(store).await?;
+        Ok(Some(shown).filter(|shown| shown.highest == Some(number)))
+    }
+
+    /// Ends a state of ours. *Fails, or dies before it*: the beat stands still, and anyone opens it.
+    async fn open_after(&self, number: u64) {
+        match self.created(number + 1, Position::Open).await {
+            Ok(Some(shown)) => self.forget(&shown).await,
+            Ok(None) => tracing::info!("somebody else has moved the writers' gate already"),
+            Err(error) => {
+                tracing::warn!(%error, "could not open the writers' gate: it opens once its beat has stood still");
+            }
+        }
+    }
+
+    /// Removes what does not count any more, whoever has made it. What stays is removed by the next who opens the gate.
+    async fn forget(&self, shown: &Shown) {
+        let stale = shown.older.iter().map(|number| ControlObject::Gate(*number));
+        for object in stale.chain([ControlObject::GateBeat]) {
+            if let Err(error) = self.watcher.store.delete(&object.key()).await {
+                tracing::debug!(%error, "an old state of the gate stays behind");
+            }
+        }
     }
 
     fn hold(&self, number: u64, began: Monotonic) -> Held {
-        let beating = self.watcher.clone().beating(number);
-        Held { keeper: self.clone(), number, until: began.plus(LONGEST), beating: Mutex::new(beating) }
+        let until = began.plus(LONGEST);
+        Held { keeper: self.clone(), number, until, beating: Mutex::new(self.beating(number, until)) }
+    }
+
+    /// Beats for a state of the gate until it is dropped. When the time is up it opens the gate.
+    fn beating(&self, number: u64, until: Monotonic) -> JoinSet<()> {
+        let mut task = JoinSet::new();
+        let keeper = self.clone();
+        task.spawn(async move {
+            let Watcher { store, clock, .. } = &*keeper.watcher;
+            for count in 0_u64.. {
+                let left = until.since(clock.monotonic());
+                if left.is_zero() {
+                    break;
+                }
+                let beat = serde_json::json!({ "format": FORMAT, "gate": number, "count": count });
+                if let Err(error) = store.put(&ControlObject::GateBeat.key(), beat.to_string().into()).await {
+                    tracing::warn!(%error, "a beat of the gate was lost");
+                }
+                clock.sleep(EVERY.min(left)).await;
+            }
+            tracing::warn!(number, "the writers' gate was closed for as long as it may be: opening it");
+            keeper.open_after(number).await;
+        });
+        task
     }
 }
 
@@ -258,32 +348,18 @@ pub struct Held {
 }
 
 impl Held {
-    /// Whether it is ours still, and its time is not up: asked before every act. One request.
+    /// Whether it is ours still, and its time is not up: asked before every act. One request: others may have closed and
+    /// opened it since, and forgotten the number after ours.
     pub async fn is_still_held(&self) -> Result<bool> {
         let Watcher { store, clock, .. } = &*self.keeper.watcher;
-        let next = store.head(&ControlObject::Gate(self.number + 1).key()).await?;
-        Ok(next.is_none() && clock.monotonic() < self.until)
+        let shown = Shown::now(store).await?;
+        Ok(shown.highest == Some(self.number) && clock.monotonic() < self.until)
     }
 
     /// Lets writers in. *Fails, or dies before it*: the beat stands still, and anyone opens it.
     pub async fn open(&self) {
-        let Watcher { store, .. } = &*self.keeper.watcher;
         self.beating.lock().unwrap_or_else(PoisonError::into_inner).abort_all();
-        match self.keeper.create(self.number + 1, Position::Open).await {
-            Ok(true) => {}
-            Ok(false) => tracing::info!("somebody else has moved the writers' gate already"),
-            Err(error) => {
-                tracing::warn!(%error, "could not open the writers' gate: it opens once its beat has stood still");
-                return;
-            }
-        }
-        // What is not the highest does not count any more.
-        let stale = (self.number.saturating_sub(2)..=self.number).map(ControlObject::Gate);
-        for object in stale.chain([ControlObject::GateBeat]) {
-            if let Err(error) = store.delete(&object.key()).await {
-                tracing::debug!(%error, "an old state of the gate stays behind");
-            }
-        }
+        self.keeper.open_after(self.number).await;
     }
 }
 
@@ -293,28 +369,10 @@ impl fmt::Debug for Held {
     }
 }
 
-impl Watcher {
-    /// Beats for a state of the gate until it is dropped.
-    fn beating(self: Arc<Self>, number: u64) -> JoinSet<()> {
-        let mut task = JoinSet::new();
-        task.spawn(async move {
-            for count in 0_u64.. {
-                let beat = serde_json::json!({ "format": FORMAT, "gate": number, "count": count });
-                let put = self.store.put(&ControlObject::GateBeat.key(), beat.to_string().into()).await;
-                if let Err(error) = put {
-                    tracing::warn!(%error, "a beat of the gate was lost");
-                }
-                self.clock.sleep(EVERY).await;
-            }
-        });
-        task
-    }
-}
-
 /// Registrations as they were last seen: their state, and since when by our own steady clock.
 type Registrations = BTreeMap<OperationId, (Option<ETag>, Monotonic)>;
 
-/// A writer that is at work: its beat has changed within the TTL, as seen here, or is younger than that by the store's clock.
+/// A writer that is at work: its beat has changed within the TTL, as seen here, and is younger than that by the store's clock.
 fn at_work(
     listing: &[Meta],
     seen: &mut Registrations,

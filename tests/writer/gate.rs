@@ -200,3 +200,121 @@ async fn a_writer_that_never_ends_keeps_the_gate_open() {
     tx.append(ACCOUNTS, accounts(&[("new", 0)])).await.unwrap();
     tx.commit().await.unwrap().expect("it is open again");
 }
+
+/// A pass without a window, as `once` and `plan` make one.
+async fn pass(world: &World, grace: Duration, dry: bool) {
+    let graph = repo::Repository::open(world.place.reopen(StoreParts::real()).await).await.unwrap();
+    let policy = Policy { grace, ..Policy::default() };
+    let recovery = app::one_shot(policy, dry, Leave::None, graph.store(), Arc::new(|_, _| {}));
+    run(&graph, &recovery).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_beat_that_belongs_to_nobody_is_removed_once_it_stands_still() {
+    let world = World::on_disk().await;
+    let operation = world.half_landed().await;
+    let nobodys = format!("beat.{}", next_ulid());
+    let key = outrigger::store::Key::parse(&format!("__recovery/{nobodys}")).unwrap();
+    world.place.put(&key, "{}".into()).await.unwrap();
+    pass(&world, GRACE, false).await;
+    assert!(world.records().await.contains(&nobodys), "its record may be on its way");
+    pass(&world, Duration::ZERO, true).await;
+    assert!(world.records().await.contains(&nobodys), "a plan changes nothing");
+    pass(&world, Duration::ZERO, false).await;
+    assert_eq!(world.records().await, [format!("{operation}.json"), format!("beat.{operation}")]);
+}
+
+/// Another keeper, on a clock that is moved by hand.
+fn keeper_on(world: &World, clock: &ManualClock) -> (Arc<Watcher>, Keeper) {
+    let watcher = Watcher::new(world.place.store.clone(), Arc::new(clock.clone()), Arc::new(next_ulid));
+    let watcher = Arc::new(watcher);
+    (watcher.clone(), Keeper::new(watcher, "another test".into()))
+}
+
+/// Names of the gate's own objects.
+async fn states(world: &World) -> Vec<String> {
+    let listed = world.place.list(&outrigger::store::layout::recovery_dir()).await.unwrap();
+    let names = listed.iter().map(|meta| meta.key.file_name().to_owned());
+    names.filter(|name| name.starts_with("gate.")).collect()
+}
+
+#[tokio::test]
+async fn a_holder_that_slept_through_others_turns_finds_that_the_gate_is_no_longer_its_own() {
+    let world = World::on_disk().await;
+    let held = closed(&world).await;
+    let clock = clock();
+    let (watcher, others) = keeper_on(&world, &clock);
+    let stale = world.place.list(&outrigger::store::layout::recovery_dir()).await.unwrap();
+    watcher.passage(&stale).await.unwrap();
+    clock.advance(Duration::from_secs(7));
+    watcher.passage(&stale).await.unwrap();
+    // It has been opened; somebody else closes and opens it, and forgets what is over.
+    let Closing::Held(theirs) = others.close(GRACE).await.unwrap() else { panic!("it is open") };
+    assert!(!held.is_still_held().await.unwrap(), "others hold it");
+    theirs.open().await;
+    assert!(!held.is_still_held().await.unwrap(), "others have held it");
+    held.open().await;
+    assert!(!theirs.is_still_held().await.unwrap());
+    let mut tx = world.open().await.begin(MAIN).await.unwrap();
+    tx.append(JOURNAL, journal(&[("a", "b", 1)])).await.unwrap();
+    tx.commit().await.unwrap().expect("it is open");
+}
+
+#[tokio::test]
+async fn of_a_gate_that_is_open_one_state_stays() {
+    let world = World::on_disk().await;
+    let abandoned = closed(&world).await;
+    drop(abandoned);
+    let clock = clock();
+    let (watcher, others) = keeper_on(&world, &clock);
+    for _ in 0..2 {
+        let listing = world.place.list(&outrigger::store::layout::recovery_dir()).await.unwrap();
+        watcher.passage(&listing).await.unwrap();
+        clock.advance(Duration::from_secs(7));
+    }
+    for _ in 0..2 {
+        let Closing::Held(held) = others.close(GRACE).await.unwrap() else { panic!("it is open") };
+        held.open().await;
+    }
+    assert_eq!(states(&world).await.len(), 1, "{:?}", states(&world).await);
+}
+
+#[tokio::test]
+async fn a_gate_is_open_after_half_a_minute_whatever_its_holder_does() {
+    let world = World::on_disk().await;
+    let clock = clock();
+    let (_, keeper) = keeper_on(&world, &clock);
+    let Closing::Held(held) = keeper.close(GRACE).await.unwrap() else { panic!("nobody is at work") };
+    let bank = world.open().await;
+    let pay = async || {
+        let mut tx = bank.begin(MAIN).await.unwrap();
+        tx.append(JOURNAL, journal(&[("a", "b", 1)])).await.unwrap();
+        tx.commit().await
+    };
+    for _ in 0..29 {
+        until_it_sleeps(&clock).await;
+        clock.advance(Duration::from_secs(1));
+    }
+    assert!(held.is_still_held().await.unwrap());
+    assert!(matches!(pay().await, Err(Error::Paused { .. })), "its time is not up");
+    until_it_sleeps(&clock).await;
+    clock.advance(Duration::from_secs(1));
+    let opened = async {
+        while states(&world).await.len() > 1 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), opened).await.expect("it opens by itself");
+    assert!(!held.is_still_held().await.unwrap());
+    pay().await.unwrap().expect("it is open");
+    held.open().await;
+    pay().await.unwrap().expect("it stays open");
+    assert_eq!(states(&world).await.len(), 1, "{:?}", states(&world).await);
+}
+
+/// Lets the holder's beat go to the store.
+async fn until_it_sleeps(clock: &ManualClock) {
+    while clock.sleepers() == 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
