@@ -43,7 +43,7 @@ pub struct Facts {
     pub told_claims: bool,
     /// A scope of the last report wanted to be looked at by now.
     pub appointed: bool,
-    /// A window accepts new scopes, and a scope of the last report waits for one.
+    /// A window accepts new scopes, or the writers' gate may be closed, and a scope of the last report waits for that.
     pub window_for_waiting: bool,
 }
 

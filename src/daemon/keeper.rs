@@ -14,7 +14,7 @@ use crate::model::{Branch, Timestamp, Window};
 use crate::passes::recovery::decide::Policy;
 use crate::passes::recovery::observe::Grace;
 use crate::passes::recovery::run::{self as recovery, Run};
-use crate::passes::report::ScopeReport;
+use crate::passes::report::{ActionKind, ActionOutcome, ScopeReport};
 use crate::repo::Repository;
 use crate::runtime::backoff::{Backoff, BackoffPolicy};
 use crate::runtime::gate::{Closing, Held, Keeper as GateKeeper, Watcher};
@@ -35,8 +35,10 @@ use tracing::Instrument;
 /// wall clock that was put forward costs a look at everything.
 const PAUSE_INTERVALS: u32 = 4;
 
-/// A gate that was closed in vain stays open for so long: writers are not kept out again and again.
-const GATE_RESTS: Duration = Duration::from_secs(60);
+/// A gate that was closed in vain stays open for a while, and for longer from time to time: writers are not kept out again and
+/// again.
+const GATE_RESTS: BackoffPolicy =
+    BackoffPolicy { first: Duration::from_secs(60), most: Duration::from_secs(10 * 60) };
 
 /// Keeps one repository in order.
 pub struct Keeper {
@@ -77,6 +79,8 @@ struct Kept {
     gate: Arc<Watcher>,
     /// Not before then is it closed again.
     gate_rests: Monotonic,
+    /// How often in a row it was closed in vain.
+    gate_in_vain: u32,
 }
 
 impl Keeper {
@@ -179,6 +183,7 @@ impl Keeper {
         Ok(Kept {
             gate,
             gate_rests: Monotonic::default(),
+            gate_in_vain: 0,
             repo,
             lease: Arc::new(lease),
             windows: Windows::new(self.settings.windows.clone()),
@@ -266,7 +271,7 @@ impl Keeper {
             ripened: !ripe.is_subset(&kept.judged),
             told_claims: kept.told.has_claims(),
             appointed: kept.told.appointment().is_some_and(|at| at <= now),
-            window_for_waiting: accepting(open).is_some_and(is_new),
+            window_for_waiting: accepting(open).is_some_and(is_new) || self.wants_gate(kept, open),
         }
     }
 
@@ -335,31 +340,37 @@ impl Keeper {
     fn wants_gate(&self, kept: &Kept, open: Option<&Open>) -> bool {
         self.has_gate(kept)
             && accepting(open).is_none()
-            && kept.told.scopes().any(|scope| scope.waits_for(Window::Gate))
+            && kept.told.extent_waiting_for(Window::Gate) > Extent::Nothing
             && self.parts.host.clock.monotonic() >= kept.gate_rests
     }
 
     /// Closes the gate, does what waits for it, and opens it again. *Dies in it*: the gate's beat stands still, and a writer or the
     /// next look opens it.
     async fn run_behind_gate(&self, kept: &mut Kept, pass: &PassSettings) -> Result<()> {
-        kept.gate_rests = self.parts.host.clock.monotonic().plus(GATE_RESTS);
+        let rests = GATE_RESTS.ceiling(kept.gate_in_vain + 1);
+        kept.gate_rests = self.parts.host.clock.monotonic().plus(rests);
         if !matches!(kept.lease.take().await?, Taken::Held) {
             return Ok(());
         }
+        kept.gate_in_vain += 1;
         let keeper = GateKeeper::new(kept.gate.clone(), self.parts.holder.clone());
-        let held: Arc<Held> = match keeper.close(self.settings.grace).await? {
+        let closing = keeper.close(self.settings.grace).await;
+        self.metrics.action(ActionKind::Gate, outcome_of_closing(&closing));
+        let held: Arc<Held> = match closing? {
             Closing::Held(held) => Arc::from(held),
             Closing::Not(why) => {
-                tracing::warn!(%why, "the writers' gate could not be closed; it is tried again");
+                let again = humantime::format_duration(rests);
+                tracing::warn!(%why, %again, "the writers' gate could not be closed; it is tried again");
                 return Ok(());
             }
         };
         tracing::info!("closed the writers' gate");
-        let ran = self.run(kept, pass, Extent::Everything, None, Some(held.clone())).await;
+        let due = kept.told.extent_waiting_for(Window::Gate);
+        let ran = self.run(kept, pass, due, None, Some(held.clone())).await;
         held.open().await;
         tracing::info!("opened the writers' gate");
-        if kept.told.is_success() {
-            kept.gate_rests = Monotonic::default();
+        if ran.is_ok() && kept.told.extent_waiting_for(Window::Gate) == Extent::Nothing {
+            (kept.gate_rests, kept.gate_in_vain) = (Monotonic::default(), 0);
         }
         ran
     }
@@ -413,7 +424,10 @@ impl Keeper {
         let appointment = kept.told.appointment().map(|at| at.since(now));
         let ripe = claims_in(&news.listing).map(|claim| self.young_for(kept, news, claim));
         let ripe = ripe.filter(|left| !left.is_zero()).min();
-        [Some(regular), appointment, ripe].into_iter().flatten().min().unwrap_or(regular)
+        let waits_for_gate =
+            self.has_gate(kept) && kept.told.extent_waiting_for(Window::Gate) > Extent::Nothing;
+        let gate = Some(kept.gate_rests.since(now)).filter(|left| waits_for_gate && !left.is_zero());
+        [Some(regular), appointment, ripe, gate].into_iter().flatten().min().unwrap_or(regular)
     }
 
     async fn tell(&self, kept: &Kept, news: &News, open: Option<&Open>) {
@@ -480,6 +494,14 @@ fn without_address(text: &str, settings: &RepositorySettings) -> String {
         None => word.to_owned(),
     };
     text.split(' ').map(hidden).collect::<Vec<_>>().join(" ")
+}
+
+fn outcome_of_closing(closing: &Result<Closing>) -> ActionOutcome {
+    match closing {
+        Ok(Closing::Held(_)) => ActionOutcome::Committed,
+        Ok(Closing::Not(_)) => ActionOutcome::Conflict,
+        Err(error) => ActionOutcome::of(error),
+    }
 }
 
 fn outcome_of(error: &Error) -> ActivationOutcome {

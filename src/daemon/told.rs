@@ -1,5 +1,6 @@
 //! What the last runs told, and when their scopes want to be looked at again.
 
+use super::due::Extent;
 use crate::host::Monotonic;
 use crate::model::Window;
 use crate::passes::report::{Exit, Outcome, ScopeReport, WaitReason};
@@ -93,6 +94,16 @@ impl Told {
             WaitReason::ManualWindow => window.covers_unguarded_acts(),
             WaitReason::Lock | WaitReason::Turn | WaitReason::Look => false,
         })
+    }
+
+    /// How much of the pass has something that waits for nothing but such a window.
+    pub(super) fn extent_waiting_for(&self, window: Window) -> Extent {
+        let waits = |scopes: &[ScopeReport]| scopes.iter().any(|scope| scope.waits_for(window));
+        match (waits(&self.claims), waits(&self.rest)) {
+            (_, true) => Extent::Everything,
+            (true, false) => Extent::Claims,
+            (false, false) => Extent::Nothing,
+        }
     }
 
     /// When each scope wants to be looked at again: one that failed or lost a race after its backoff, one that waits for
@@ -194,6 +205,19 @@ mod tests {
         assert_eq!(told.appointment(), None);
         assert!(told.waits_for(Window::Schedule));
         assert_eq!(told.outcome(), ActivationOutcome::Held);
+    }
+
+    #[test]
+    fn behind_the_gate_no_more_is_looked_at_than_waits_for_it() {
+        let waits = |reason| vec![scope("a", Outcome::Waits, Some(Wait { reason, left: None }))];
+        let mut told = told();
+        told.of_claims(waits(WaitReason::Grace));
+        assert_eq!(told.extent_waiting_for(Window::Gate), Extent::Nothing);
+        told.of_claims(waits(WaitReason::ManualWindow));
+        assert_eq!(told.extent_waiting_for(Window::Gate), Extent::Claims);
+        assert_eq!(told.extent_waiting_for(Window::Schedule), Extent::Nothing);
+        told.of_the_rest(waits(WaitReason::Window));
+        assert_eq!(told.extent_waiting_for(Window::Gate), Extent::Everything);
     }
 
     #[test]

@@ -63,6 +63,8 @@ words! {
         Schema = "schema",
         /// The leader lease was taken or given up.
         Lease = "lease",
+        /// The writers' gate of a native repository was closed.
+        Gate = "gate",
     }
 
     /// How a change ended.

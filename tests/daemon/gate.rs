@@ -72,3 +72,21 @@ async fn a_gate_that_nobody_holds_is_opened_at_a_look() {
     transfer(&mut tx, "ann", "bob", 1).await;
     tx.commit().await.unwrap().expect("it is open");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gate_that_could_not_be_had_is_tried_again_a_minute_later() {
+    let (world, operation, daemon) = waiting("").await;
+    // Somebody else has just closed it.
+    let gate = outrigger::store::Key::parse("__recovery/gate.00000000000000000001").unwrap();
+    world.place.put(&gate, "{}".into()).await.unwrap();
+    daemon.clock.advance(Duration::from_secs(7));
+    daemon.look().await;
+    assert_eq!(daemon.of(&operation), Some((Verdict::RollBack, Outcome::Waits)));
+    daemon.run_for(Duration::from_secs(30)).await;
+    assert_eq!(daemon.of(&operation), Some((Verdict::RollBack, Outcome::Waits)), "writers have a rest");
+    daemon.run_for(MINUTE).await;
+    assert_eq!(daemon.status().scopes, [], "it is undone, and forgotten");
+    assert_eq!(daemon.metric("outrigger_actions_total{action=\"gate\",outcome=\"conflict\""), 1.0);
+    assert_eq!(daemon.metric("outrigger_actions_total{action=\"gate\",outcome=\"committed\""), 1.0);
+    world.is_settled().await;
+}
