@@ -2,11 +2,11 @@
 
 use super::{Format, Target, duration, output};
 use crate::app::{self, Leave};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::model::Window;
 use crate::passes::recovery;
 use crate::passes::recovery::decide::Policy;
-use crate::passes::report::{Exit, PassReport, ScopeReport};
+use crate::passes::report::{Exit, Outcome, PassReport, ScopeReport};
 use crate::repo::Repository;
 use crate::runtime::gate::Closing;
 use crate::store::Requests;
@@ -52,15 +52,15 @@ pub(super) async fn run(args: Args, dry: bool) -> Result<Exit> {
     }
     let uri = args.target.uri()?;
     let repo = app::open(&uri).await?;
+    if args.gate {
+        require_gate(&repo)?;
+    }
     let leave = Leave::of(args.exclusive, repo.store()).await?;
     let policy = Policy { grace: args.grace, idle_grace: args.idle_grace, ..Policy::default() };
     let run = app::one_shot(policy.clone(), dry, leave, repo.store(), output::progress());
     let mut report = recovery::run::run(&repo, &run).await?;
-    if args.gate {
-        require_gate(&repo)?;
-        if !dry && report.scopes.iter().any(|scope| scope.waits_for(Window::Gate)) {
-            report = behind_gate(&repo, policy).await?;
-        }
+    if args.gate && !dry && report.scopes.iter().any(|scope| scope.waits_for(Window::Gate)) {
+        report = behind_gate(&repo, policy, report).await?;
     }
     let report = args.target.complete(report);
     let exit = report.exit();
@@ -89,19 +89,31 @@ fn require_gate(repo: &Repository) -> Result<()> {
     )))
 }
 
-/// The same with writers kept out. What could not be begun is told as it was.
-pub(super) async fn behind_gate(repo: &Repository, policy: Policy) -> Result<PassReport> {
-    let held = match app::gate(repo.store()).close(policy.grace).await? {
+/// The same with writers kept out, after a run that has told `before`. If they cannot be, that is told of what waits for it.
+pub(super) async fn behind_gate(repo: &Repository, policy: Policy, before: PassReport) -> Result<PassReport> {
+    let held = match app::gate(repo.store()).close_after_others(policy.grace).await? {
         Closing::Held(held) => Arc::from(held),
-        Closing::Not(why) => {
-            return Err(Error::new(Kind::Unavailable, format!("the writers' gate: {why}; try again")));
-        }
+        Closing::Not(why) => return Ok(not_closed(before, &why)),
     };
     let leave = Leave::Behind(Arc::clone(&held));
     let run = app::one_shot(policy, false, leave, repo.store(), output::progress());
     let ran = recovery::run::run(repo, &run).await;
     held.open().await;
-    ran
+    Ok(both(before, ran?))
+}
+
+fn not_closed(mut report: PassReport, why: &str) -> PassReport {
+    for scope in report.scopes.iter_mut().filter(|scope| scope.waits_for(Window::Gate)) {
+        scope.reason = format!("{}; the gate could not be closed now: {why}", scope.reason);
+    }
+    report
+}
+
+/// What the first run has settled, and what the second tells.
+fn both(mut before: PassReport, after: PassReport) -> PassReport {
+    before.scopes.retain(|scope| scope.outcome == Outcome::Done);
+    before.scopes.extend(after.scopes);
+    before
 }
 
 fn print(ran: &Ran, repo: &Repository) {

@@ -9,11 +9,15 @@
 mod harness;
 #[path = "../support/mod.rs"]
 mod support;
+#[allow(dead_code, reason = "the writer's tests use all of it")]
+#[path = "../writer/world.rs"]
+mod world;
 #[allow(dead_code, reason = "the recovery tests use all of it")]
 #[path = "../recovery/wrecks.rs"]
 mod wrecks;
 
 mod asked;
+mod gate;
 mod program;
 mod reports;
 mod untouched;

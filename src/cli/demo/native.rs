@@ -122,7 +122,7 @@ async fn kill_and_settle(at: &str, step: &Step) -> Result<(String, String)> {
         output::line("\n$ outrigger once --gate");
     }
     let ran = match needs_gate {
-        true => once::behind_gate(&repo, Policy::default()).await?,
+        true => once::behind_gate(&repo, Policy::default(), left.clone()).await?,
         false => once_run(&repo, false).await?,
     };
     let ran = of_the_dead(ran);
