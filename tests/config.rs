@@ -4,7 +4,7 @@
 
 use chrono::{DateTime, Utc};
 use outrigger::config::{
-    self, Faults, Flag, Loaded, LogFormat, LogLevel, PassName, Source, Sources, TokenSource, raw,
+    self, Faults, Flag, Gate, Loaded, LogFormat, LogLevel, PassName, Source, Sources, TokenSource, raw,
 };
 use outrigger::model::Timestamp;
 use std::path::{Path, PathBuf};
@@ -133,6 +133,17 @@ fn a_repository_inherits_key_by_key() {
     );
     let recovery = &orders.passes[&PassName::Recovery];
     assert_eq!((recovery.concurrency.get(), recovery.timeout), (9, Duration::from_secs(60)));
+}
+
+#[test]
+fn a_gate_is_closed_when_it_is_needed_unless_a_repository_or_all_of_them_say_no() {
+    let of = |file: &str| loaded(file, &[]).settings.repository("orders").unwrap().gate;
+    assert_eq!(of(ORDERS), Gate::Auto);
+    assert_eq!(of(&format!("{ORDERS}gate = \"off\"\n")), Gate::Off);
+    assert_eq!(of(&format!("[defaults]\ngate = \"off\"\n{ORDERS}")), Gate::Off);
+    assert_eq!(of(&format!("[defaults]\ngate = \"off\"\n{ORDERS}gate = \"auto\"\n")), Gate::Auto);
+    let found = faults(&format!("{ORDERS}gate = \"on\"\n"), &[]);
+    assert_eq!(found, ["o.toml:4: repositories.orders.gate: \"on\" is not one of auto, off"]);
 }
 
 #[test]

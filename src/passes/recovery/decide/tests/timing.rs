@@ -2,6 +2,7 @@
 
 use super::world::*;
 use crate::model::audit::Verdict;
+use crate::model::beat::TTL;
 use crate::passes::recovery::decide::{Decision, Policy, Timing, Window, decide};
 use crate::passes::recovery::observation::{BranchSeen, Origin};
 use std::time::Duration;
@@ -62,6 +63,35 @@ fn a_sidecar_of_unmoved_tables_waits_an_hour_or_for_a_window() {
         assert_eq!(when(UNMOVED, Policy::GRACE, Some(window)), Timing::Now, "{window:?}");
         assert_eq!(when(UNMOVED, MINUTE, Some(window)), wait(4 * MINUTE), "{window:?}");
     }
+}
+
+/// Whoever sleeps on is fenced, so nothing waits for an hour either.
+#[test]
+fn three_missed_beats_end_the_grace_of_a_writer_that_beats() {
+    let when = |history: &str, quiet: Duration, policy: &Policy| {
+        only(load("A").pin("Person", 5).beating().quiet_for(Some(quiet)), history, policy).timing
+    };
+    let second = Duration::from_secs(1);
+    for history in [COMPLETE, UNDONE, PUBLISHED, TAKEN_BACK, UNMOVED] {
+        assert_eq!(when(history, TTL - second, &Policy::default()), wait(second), "{history}");
+        assert_eq!(when(history, TTL, &Policy::default()), Timing::Now, "{history}");
+    }
+    assert_eq!(when(STALE, TTL - second, &Policy::default()), wait(second));
+    assert_eq!(when(STALE, TTL, &Policy::default()), Timing::Window);
+    let short = Policy { grace: second, ..Policy::default() };
+    assert_eq!(when(COMPLETE, second, &short), Timing::Now, "a shorter grace stays as it is");
+    assert_eq!(when(FOREIGN, LONG, &Policy::default()), Timing::Person);
+}
+
+#[test]
+fn a_group_has_the_ordinary_grace_unless_all_of_it_beats() {
+    let claim = |name: &str| load(name).pin("Person", 5).quiet_for(Some(TTL));
+    let when = |other: Wreck| {
+        let world = world().table("Person", STALE);
+        world.claim(claim("A").beating()).claim(other).decide_in(None).remove(0).timing
+    };
+    assert_eq!(when(claim("B")), wait(Policy::GRACE - TTL));
+    assert_eq!(when(claim("B").beating()), Timing::Window);
 }
 
 #[test]

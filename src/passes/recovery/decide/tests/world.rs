@@ -220,6 +220,12 @@ impl Wreck {
         self
     }
 
+    /// Its writer beat.
+    pub fn beating(mut self) -> Self {
+        self.0.beats = true;
+        self
+    }
+
     pub fn settled(mut self, verdict: Verdict) -> Self {
         self.0.marker = Some(marker(verdict));
         self
