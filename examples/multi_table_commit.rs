@@ -1,17 +1,15 @@
-use outrigger::arrow::array::{Int64Array, RecordBatch, StringArray};
+use outrigger::arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use outrigger::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use outrigger::writer::{NewTable, Repository, Result};
 use std::sync::Arc;
 
 fn columns(text: &str, number: &str) -> SchemaRef {
-    let [text, number] =
-        [(text, DataType::Utf8), (number, DataType::Int64)].map(|(n, t)| Field::new(n, t, false));
-    Arc::new(Schema::new(vec![text, number]))
+    let columns = [(text, DataType::Utf8), (number, DataType::Int64)];
+    Arc::new(Schema::new(columns.map(|(name, kind)| Field::new(name, kind, false)).to_vec()))
 }
 
 fn rows(columns: &SchemaRef, texts: Vec<&str>, numbers: Vec<i64>) -> RecordBatch {
-    let values: [Arc<dyn outrigger::arrow::array::Array>; 2] =
-        [Arc::new(StringArray::from(texts)), Arc::new(Int64Array::from(numbers))];
+    let values: [ArrayRef; 2] = [Arc::new(StringArray::from(texts)), Arc::new(Int64Array::from(numbers))];
     RecordBatch::try_new(columns.clone(), values.into()).expect("columns that fit")
 }
 
@@ -25,6 +23,8 @@ async fn main() -> Result<()> {
     tx.append("stock", rows(&stock, vec!["apple", "pear"], vec![10, 5])).await?;
     tx.append("orders", rows(&orders, vec!["apple"], vec![3])).await?;
     tx.update("stock", "item = 'apple'", &[("left", "left - 3")]).await?;
-    assert!(tx.commit().await?.is_some());
+    tx.commit().await?;
+    let left = shop.snapshot("main").await?.rows("stock", Some("item = 'apple'")).await?;
+    assert_eq!(left.columns(), rows(&stock, vec!["apple"], vec![7]).columns());
     Ok(())
 }
