@@ -347,6 +347,15 @@ pub struct Publish {
     pub unsettled: Option<OperationId>,
 }
 
+impl Publish {
+    /// Shows a table that has no row yet, as far as its writer knows: `expected` is what would be shown of it then.
+    pub fn add(&mut self, table: &TableKey, location: String, entry: Entry, expected: Version) {
+        self.expected.insert(table.clone(), expected);
+        self.changes.push(Change::Register { table: table.clone(), location });
+        self.changes.push(Change::Show { table: table.clone(), entry });
+    }
+}
+
 /// Why a publish must not be attempted on the state that was read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {

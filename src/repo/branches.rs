@@ -31,6 +31,17 @@ pub struct BranchRef {
     pub etag: Option<ETag>,
     /// The record's name.
     pub key: Key,
+    /// The mark of whoever is about to remove it: see [`super::branching`].
+    pub closing: Option<Mark>,
+}
+
+/// A mark beside a branch's record: nobody commits on the branch any more, and none is made from it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mark {
+    /// Its name.
+    pub key: Key,
+    /// Its state in the store: whose it is.
+    pub etag: Option<ETag>,
 }
 
 /// What the record says.
@@ -75,13 +86,27 @@ fn refs_dir(dataset: &str) -> Result<Key> {
 /// Every named branch of a dataset, one request. Records under names that are no branch names are skipped: Lance would
 /// not open them either.
 pub async fn list(store: &Store, dataset: &str) -> Result<BTreeMap<Branch, BranchRef>> {
-    let listed = store.list(&refs_dir(dataset)?).await?;
-    let known = listed.into_iter().filter_map(|object| {
-        let branch = branch_in(object.key.file_name())?;
+    let (mut known, mut marks) = (BTreeMap::new(), Vec::new());
+    for object in store.list(&refs_dir(dataset)?).await? {
         let Meta { key, etag, last_modified, .. } = object;
-        Some((branch.clone(), BranchRef { branch, stored_at: last_modified, etag, key }))
-    });
-    Ok(known.collect())
+        if let Some(branch) = branch_in(key.file_name(), RECORD) {
+            let stored_at = last_modified;
+            known.insert(branch.clone(), BranchRef { branch, stored_at, etag, key, closing: None });
+        } else if let Some(branch) = branch_in(key.file_name(), CLOSING) {
+            marks.push((branch, Mark { key, etag }));
+        }
+    }
+    for (branch, mark) in marks {
+        if let Some(closed) = known.get_mut(&branch) {
+            closed.closing = Some(mark);
+        }
+    }
+    Ok(known)
+}
+
+/// The names of named branches.
+pub(super) fn names(listed: &BTreeMap<Branch, BranchRef>) -> Vec<String> {
+    listed.keys().filter_map(|branch| branch.name().map(str::to_owned)).collect()
 }
 
 /// Graph branches of people: main and every listed branch that is no lock.
@@ -90,9 +115,15 @@ pub fn public(listed: &BTreeMap<Branch, BranchRef>) -> impl Iterator<Item = Bran
     std::iter::once(Branch::main()).chain(named)
 }
 
-/// The branch that a record's file name stands for. A `/` is stored as `%2F`, and stores may encode that `%` once more.
-fn branch_in(file: &str) -> Option<Branch> {
-    let name = file.strip_suffix(".json")?.replace("%25", "%").replace("%2F", "/").replace("%2f", "/");
+/// How the names of records end.
+pub(super) const RECORD: &str = ".json";
+
+/// How the names of marks end that lie beside them: Lance lists records only.
+pub(super) const CLOSING: &str = ".closing";
+
+/// The branch that a file name stands for. A `/` is stored as `%2F`, and stores may encode that `%` once more.
+fn branch_in(file: &str, end: &str) -> Option<Branch> {
+    let name = file.strip_suffix(end)?.replace("%25", "%").replace("%2F", "/").replace("%2f", "/");
     Branch::parse(Some(&name)).ok()
 }
 

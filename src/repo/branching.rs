@@ -2,26 +2,57 @@
 //!
 //! A branch is listed by one object, `__manifest/_refs/branches/<name>.json`. Everything else of it is made before that object, and
 //! removed after it: what lies there without it is nobody's.
+//!
+//! Whoever removes a branch puts a mark beside the record, **then** looks for commits that are under way and for branches made from
+//! it; whoever commits writes its crash record, and whoever makes a branch writes its record, **then** looks for the mark. So of two
+//! that meet at least one sees the other.
 
 use super::Repository;
-use super::branches::{self, BranchRecord, BranchRef};
+use super::branches::{self, BranchRecord, BranchRef, CLOSING, Mark};
 use super::clone::Cloned;
 use super::snapshot::{MANIFEST, Snapshot};
 use super::tables::dataset_path;
 use crate::error::{Error, Result};
-use crate::model::{Branch, TableKey, Timestamp};
-use crate::store::Removed;
-use std::collections::BTreeMap;
+use crate::model::{Branch, BranchIdentity, TableKey, Timestamp};
+use crate::store::{Key, Removed, Written};
+
+/// One of the branches that have had a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Which {
+    /// What tells it from the others.
+    pub identity: BranchIdentity,
+    /// Whether it is about to be removed: then no commit begins on it.
+    pub is_closing: bool,
+}
+
+/// A branch on which nobody commits any more: what is to be removed, or opened again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Closed {
+    branch: Branch,
+    mark: Mark,
+}
+
+/// How the wish to close a branch ended.
+#[derive(Debug)]
+pub enum Closing {
+    /// It is closed by us.
+    Ours(Closed),
+    /// Somebody else is about to remove it, or has died of it: with this mark.
+    Others(Closed),
+}
 
 impl Repository {
     /// Makes a branch of what a snapshot shows. No table is touched: its first commit to one forks that.
     ///
-    /// *Dies between its first version and its record*: versions without a record, which stand in the way of
-    /// a branch of that name until `repair fork` removes them. *The record cannot be written*: what was made is removed again.
-    /// *Two make it at once*: of two first versions one exists, and its maker alone goes on. *Files of a branch that was deleted lie
-    /// there*: its versions might be newer than the one that is made, so nothing is made over them.
+    /// *Dies between its first version and its record*: versions without a record, which stand in the way of a branch of that name
+    /// until `repair fork` removes them. *The record cannot be written*: what was made is removed again. *Two make it at once*: of
+    /// two first versions one exists, and its maker alone goes on. *Files of a branch that was deleted lie there*: its versions
+    /// might be newer than the one that is made, so nothing is made over them. *The branch that it is made from is removed
+    /// meanwhile*: that is seen here, or there. *Dies before it has looked*: at worst a branch whose parent is gone, which `status`
+    /// names.
     pub async fn create_branch(&self, from: &Snapshot, branch: &Branch, now: Timestamp) -> Result<()> {
-        if branches::list(&self.store, MANIFEST).await?.contains_key(branch) {
+        let listed = branches::list(&self.store, MANIFEST).await?;
+        if listed.contains_key(branch) {
             return Err(Error::invalid(format!("branch {branch} exists already")));
         }
         if self.branches_with_versions(MANIFEST).await?.contains(branch) {
@@ -29,45 +60,81 @@ impl Repository {
                 "files of an earlier branch {branch} are left in {MANIFEST}: `outrigger repair fork --exclusive` offers to remove them"
             )));
         }
-        match self.clone_branch(MANIFEST, (&from.branch, from.version), branch, now).await {
-            Ok(Cloned::Made) => Ok(()),
-            Ok(Cloned::InTheWay) => {
-                Err(Error::invalid(format!("branch {branch} was made by somebody else just now")))
-            }
-            Err(error) => {
-                self.forget_half_made(branch).await;
-                Err(error)
+        let mark = mark_of(branch)?;
+        let of_an_earlier = self.store.head(&mark).await?;
+        let parent = listed.get(&from.branch);
+        match self.clone_branch(MANIFEST, (&from.branch, from.version), branch, now).await? {
+            Cloned::Made => {}
+            Cloned::InTheWay => {
+                return Err(Error::invalid(format!("branch {branch} was made by somebody else just now")));
             }
         }
-    }
-
-    /// Removes what a failed creation has left, unless it is a branch after all.
-    async fn forget_half_made(&self, branch: &Branch) {
-        let left = async {
-            let listed = branches::list(&self.store, MANIFEST).await?;
-            if !listed.contains_key(branch) {
-                self.remove_own_files(MANIFEST, branch, &names(&listed)).await?;
-            }
-            Ok::<_, Error>(())
-        };
-        if let Err(error) = left.await {
-            tracing::warn!(%branch, error = %error.chain(), "what was made of a branch is left behind");
+        // Whoever has removed the last branch of that name has died before its mark was gone.
+        if let Some(etag) = of_an_earlier.and_then(|mark| mark.etag) {
+            self.store.delete_if(&mark, &etag).await?;
         }
+        if from.branch.is_main() {
+            return Ok(());
+        }
+        let mut listed = branches::list(&self.store, MANIFEST).await?;
+        let own = listed.remove(branch);
+        if listed.get(&from.branch).is_some_and(|now| now.closing.is_none() && Some(now) == parent) {
+            return Ok(());
+        }
+        if let Some(own) = own {
+            self.store.delete(&own.key).await?;
+        }
+        self.remove_own_files(MANIFEST, branch, &branches::names(&listed)).await?;
+        Err(Error::moved(format!("branch {} was deleted while {branch} was made from it", from.branch)))
     }
 
-    /// Removes a branch: its record, which is what it is listed by, then what was made of it. `forks` are the tables that it shows
-    /// forks of.
+    /// Keeps everybody from committing on a branch and from making others from it, until it is removed or opened again. `nonce`
+    /// tells whose mark it is. `None` if there is no such branch.
     ///
-    /// *Dies after the record*: files that nobody lists. *A writer is at work on it*: whoever writes its crash record after this
-    /// finds the branch gone; whoever had written it before takes back what it publishes, or leaves files that nobody lists.
-    /// *Made anew meanwhile*: another record, which is left alone, and its files with it.
-    pub async fn delete_branch(&self, branch: &Branch, forks: &[TableKey]) -> Result<()> {
+    /// *Dies after it*: the branch can be read, and the next who removes it goes on.
+    pub async fn close_branch(&self, branch: &Branch, nonce: &str) -> Result<Option<Closing>> {
+        let key = mark_of(branch)?;
+        let ours = match self.store.create(&key, nonce.to_owned().into()).await? {
+            Written::Committed { .. } => true,
+            Written::Conflict => false,
+            Written::Unknown { error } => return Err(error),
+        };
+        let Some(listed) = branches::list(&self.store, MANIFEST).await?.remove(branch) else {
+            if ours {
+                self.store.delete(&key).await?;
+            }
+            return Ok(None);
+        };
+        let mark = listed.closing.ok_or_else(|| Error::moved(format!("branch {branch} was opened again")))?;
+        let closed = Closed { branch: branch.clone(), mark };
+        Ok(Some(if ours { Closing::Ours(closed) } else { Closing::Others(closed) }))
+    }
+
+    /// Lets others commit again on a branch that is not removed after all.
+    pub async fn reopen_branch(&self, closed: &Closed) -> Result<()> {
+        match &closed.mark.etag {
+            Some(etag) => self.store.delete_if(&closed.mark.key, etag).await.map(|_| ()),
+            None => self.store.delete(&closed.mark.key).await,
+        }
+    }
+
+    /// Removes a closed branch: its record, which is what it is listed by, then what was made of it. `forks` are the tables that it
+    /// shows forks of.
+    ///
+    /// *Dies after the record*: files that nobody lists. *A writer that had been taken for dead is at work on it*: it takes back
+    /// what it publishes, or leaves files that nobody lists. *Made anew meanwhile*: another record, which is left alone, and its
+    /// files with it.
+    pub async fn delete_branch(&self, closed: &Closed, forks: &[TableKey]) -> Result<()> {
+        let branch = &closed.branch;
         let mut others = branches::list(&self.store, MANIFEST).await?;
         let listed = others.remove(branch);
-        let listed = listed.ok_or_else(|| Error::missing(format!("there is no branch {branch}")))?;
-        self.require_no_children(branch).await?;
-        let etag = listed.etag.ok_or_else(|| Error::internal(format!("{} has no state", listed.key)))?;
-        if self.store.delete_if(&listed.key, &etag).await? == Removed::Changed {
+        let BranchRef { key, etag, closing, .. } =
+            listed.ok_or_else(|| Error::missing(format!("there is no branch {branch}")))?;
+        if closing.as_ref() != Some(&closed.mark) {
+            return Err(Error::moved(format!("branch {branch} was opened again meanwhile")));
+        }
+        let etag = etag.ok_or_else(|| Error::internal(format!("{key} has no state")))?;
+        if self.store.delete_if(&key, &etag).await? == Removed::Changed {
             return Err(Error::moved(format!("branch {branch} was made anew meanwhile")));
         }
         self.retain(|known| known != branch);
@@ -76,16 +143,17 @@ impl Repository {
                 tracing::warn!(%branch, place, error = %error.chain(), "files of a branch that was deleted are left behind");
             }
         };
-        told(MANIFEST, self.remove_own_files(MANIFEST, branch, &names(&others)).await);
+        told(MANIFEST, self.remove_own_files(MANIFEST, branch, &branches::names(&others)).await);
         for table in forks {
             let dataset = dataset_path(table)?;
             told(&dataset, self.remove_branch(&dataset, branch).await);
         }
+        told(MANIFEST, self.reopen_branch(closed).await);
         Ok(())
     }
 
-    /// Branches that were made from another need its versions.
-    async fn require_no_children(&self, branch: &Branch) -> Result<()> {
+    /// Branches that were made from another need its versions, and what it shows.
+    pub async fn require_no_children(&self, branch: &Branch) -> Result<()> {
         for (other, listed) in branches::list(&self.store, MANIFEST).await? {
             let record: Option<BranchRecord> = branches::read(&self.store, &listed).await?;
             if record.is_some_and(|record| record.parent_branch.as_deref() == branch.name()) {
@@ -96,8 +164,20 @@ impl Repository {
         }
         Ok(())
     }
+
+    /// Which of the branches of that name is there; `None` if none is.
+    pub async fn which(&self, branch: &Branch) -> Result<Option<Which>> {
+        if branch.is_main() {
+            return Ok(Some(Which { identity: BranchIdentity::default(), is_closing: false }));
+        }
+        let Some(listed) = branches::list(&self.store, MANIFEST).await?.remove(branch) else { return Ok(None) };
+        let record = branches::read(&self.store, &listed).await?;
+        Ok(record.map(|record| Which { identity: record.identifier, is_closing: listed.closing.is_some() }))
+    }
 }
 
-fn names(listed: &BTreeMap<Branch, BranchRef>) -> Vec<String> {
-    listed.keys().filter_map(|branch| branch.name().map(str::to_owned)).collect()
+fn mark_of(branch: &Branch) -> Result<Key> {
+    let name = branch.name().ok_or_else(|| Error::internal("main is never closed"))?;
+    let manifest = Key::parse(MANIFEST).map_err(|bad| Error::internal(bad.to_string()))?;
+    Ok(Key::branch_file(&manifest, name, CLOSING))
 }

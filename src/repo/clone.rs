@@ -1,7 +1,7 @@
 //! A branch of a dataset, made from one of its versions: the first version of it, a shallow clone, and then the record that lists it.
 
 use super::Repository;
-use super::branches;
+use super::branches::{self, RECORD};
 use super::dataset::open;
 use super::trouble::{explain, kind_of};
 use crate::error::{Error, Kind, Result};
@@ -25,9 +25,10 @@ pub(super) enum Cloned {
 impl Repository {
     /// Makes a branch of a dataset. What Lance's own call does, but through our store alone, and with a record that is only created.
     ///
-    /// *Dies between*: versions that no record lists, which stand in the way of every other attempt. *Two at once*: of two first
-    /// versions one exists, and its maker writes the record. *Answer lost*: the store room reads back; of the first version Lance
-    /// does, and one that cannot be told counts as in the way.
+    /// *Dies between*: versions that no record lists, which stand in the way of every other attempt. *The record cannot be written*:
+    /// the version, which is ours, is removed again; not if the record may come later. *Two at once*: of two first versions one
+    /// exists, and its maker alone writes the record. *Answer lost*: the store room reads back; of the first version Lance does, and
+    /// one that cannot be told counts as in the way.
     pub(super) async fn clone_branch(
         &self,
         dataset: &str,
@@ -71,7 +72,25 @@ impl Repository {
             manifest_size: opened.manifest_location().size.unwrap_or_default() as usize,
             metadata: HashMap::new(),
         };
-        self.create_record(dataset, name, &contents).await
+        let listed = self.create_record(dataset, name, &contents).await;
+        if listed.as_ref().is_err_and(|error| error.kind() != Kind::Unknown) {
+            self.forget_half_made(dataset, branch).await;
+        }
+        listed
+    }
+
+    /// Removes the first version that we have made and could not list.
+    async fn forget_half_made(&self, dataset: &str, branch: &Branch) {
+        let left = async {
+            let listed = branches::list(&self.store, dataset).await?;
+            match listed.contains_key(branch) {
+                true => Ok(()),
+                false => self.remove_own_files(dataset, branch, &branches::names(&listed)).await,
+            }
+        };
+        if let Err(error) = left.await {
+            tracing::warn!(%branch, dataset, error = %error.chain(), "what was made of a branch is left behind");
+        }
     }
 
     /// Writes the record of a branch; one that is there stands.
@@ -83,7 +102,7 @@ impl Repository {
     ) -> Result<Cloned> {
         let bytes = serde_json::to_vec_pretty(contents)
             .map_err(|error| Error::internal("a branch record does not serialise").caused_by(error))?;
-        let file = Key::branch_record(&key(dataset)?, name);
+        let file = Key::branch_file(&key(dataset)?, name, RECORD);
         match self.store.create(&file, bytes.into()).await? {
             Written::Committed { .. } => Ok(Cloned::Made),
             Written::Conflict => Ok(Cloned::InTheWay),

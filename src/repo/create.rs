@@ -10,8 +10,8 @@ use super::publish::Published;
 use super::rows::{manifest_batch, manifest_schema, primary_key};
 use super::snapshot::{MANIFEST, Snapshot};
 use super::trouble::explain;
-use crate::error::{Error, Result};
-use crate::model::manifest::{Change, CommitIntent, Entry, ManifestState, Publish};
+use crate::error::{Error, Kind, Result};
+use crate::model::manifest::{CommitIntent, Entry, GraphCommit, ManifestState, Publish};
 use crate::model::table_path::{is_native_name, table_path};
 use crate::model::{Branch, TableKey, Version};
 use crate::store::{Key, Store};
@@ -101,7 +101,8 @@ impl Repository {
         }
         let mut publish = Publish { commits: vec![first.clone()], ..Publish::default() };
         for new in tables {
-            publish.changes.extend(made(&store, new, &first.id).await?);
+            let (location, entry) = made(&store, new, &first.id).await?;
+            publish.add(&new.table()?, location, entry, Version::ABSENT);
         }
         let rows = ManifestState::default().rows_for(&publish, &Branch::main(), Version::ABSENT, true);
         let rows = rows.map_err(|refusal| Error::invalid(format!("cannot create {at}: {refusal}")))?;
@@ -125,8 +126,8 @@ impl Repository {
 
     /// Adds an empty table to the main line.
     ///
-    /// *Dies before the publish*: a dataset that nobody names, taken over by the next attempt. *Two at once*: one registers it,
-    /// the other is refused.
+    /// *Dies before the publish*: a dataset that nobody names, taken over by the next attempt. *Answer lost*: what is there tells.
+    /// *Two at once*: one registers it, the other is refused.
     pub async fn create_table(&self, new: &NewTable, commit: CommitIntent) -> Result<()> {
         let (table, name) = (new.table()?, &new.name);
         let main = self.snapshot(&Branch::main()).await?;
@@ -137,22 +138,25 @@ impl Repository {
             return Err(exists());
         }
         let operation = commit.id.clone();
-        let publish = Publish {
-            changes: made(&self.store, new, &operation).await?.into(),
-            expected: [(table, Version::ABSENT)].into(),
-            commits: vec![commit],
-            ..Publish::default()
+        let (location, entry) = made(&self.store, new, &operation).await?;
+        let mut publish = Publish { commits: vec![commit], ..Publish::default() };
+        publish.add(&table, location, entry, Version::ABSENT);
+        let ended = match self.publish(&main, &publish, &operation).await {
+            Ok(Published::Committed(_)) => return Ok(()),
+            Ok(Published::Refused(_)) => Err(exists()),
+            Ok(Published::Contended(error)) => Err(error),
+            Err(error) if error.kind() == Kind::Unknown => Err(error),
+            Err(error) => return Err(error),
         };
-        match self.publish(&main, &publish, &operation).await? {
-            Published::Committed(_) => Ok(()),
-            Published::Refused(_) => Err(exists()),
-            Published::Contended(error) => Err(error),
-        }
+        // It may be there all the same, after an answer that was lost.
+        let main = self.snapshot(&Branch::main()).await?;
+        let is_there = |commit: &GraphCommit| commit.id == operation;
+        if main.is_some_and(|main| main.state.commits().any(is_there)) { Ok(()) } else { ended }
     }
 }
 
 /// Makes a table's dataset, and what a manifest says of it.
-async fn made(store: &Store, new: &NewTable, operation: &str) -> Result<[Change; 2]> {
+async fn made(store: &Store, new: &NewTable, operation: &str) -> Result<(String, Entry)> {
     let (table, schema) = (new.table()?, new.marked_schema()?);
     let location = table_path(&table).ok_or_else(|| Error::internal(format!("{table} has no path")))?;
     let key = Key::parse(&location).map_err(|bad| Error::internal(bad.to_string()))?;
@@ -168,19 +172,22 @@ async fn made(store: &Store, new: &NewTable, operation: &str) -> Result<[Change;
             })?
         }
     };
-    let entry = first_version(&dataset, &schema, &key).await?;
-    Ok([Change::Register { table: table.clone(), location }, Change::Show { table, entry }])
+    Ok((location, first_version(&dataset, &schema, &key).await?))
 }
 
-/// What is shown of a dataset that was just made, or that an earlier attempt has left: one version, empty, with these columns.
+/// What is shown of a dataset that was just made, or that an earlier attempt has left: one version, empty, with these columns and
+/// the settings of the format.
 async fn first_version(dataset: &Handle, schema: &Schema, key: &Key) -> Result<Entry> {
     let entry = entry_of(dataset, &Branch::main()).await?;
     let is_first = entry.version == Version(1) && entry.row_count == 0;
-    if is_first && same_columns(&Schema::from(dataset.schema()), schema) {
+    let manifest = dataset.manifest();
+    let is_of_format = manifest.uses_stable_row_ids()
+        && manifest.data_storage_format.lance_file_format().to_selector() == FILE_VERSION;
+    if is_first && is_of_format && same_columns(&Schema::from(dataset.schema()), schema) {
         return Ok(entry);
     }
     Err(Error::invalid(format!(
-        "{key} holds a dataset that no manifest names (version {}, {} rows): move it away, or choose another name",
+        "{key} holds a dataset that no manifest names and that is not as ours would be (version {}, {} rows): move it away, or choose another name",
         entry.version, entry.row_count
     )))
 }

@@ -24,7 +24,7 @@
 //! was judged, or not at all.
 
 pub mod branches;
-mod branching;
+pub mod branching;
 mod clone;
 pub mod create;
 pub mod dataset;

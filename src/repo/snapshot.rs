@@ -3,7 +3,7 @@
 //! A snapshot keeps its handle, so that the next look reads only the fragments that newer versions added: a tick costs what
 //! changed, not the history.
 
-use super::dataset::{Handle, next_version_key, open, version_of};
+use super::dataset::{Handle, Made, next_version_key, open, version_of};
 use super::dialect::{ManifestLook, Recognised, recognise};
 use super::growth::{self, Growth};
 use super::places::{self, Places};
@@ -144,6 +144,11 @@ impl Snapshot {
     /// The handle, shown to the publisher.
     pub(super) fn dataset(&self) -> &Handle {
         &self.dataset
+    }
+
+    /// This version as it is stored.
+    pub fn made(&self, store: &Store) -> Made {
+        self.dataset.made(store)
     }
 
     /// Where the next version of this branch's manifest will lie, in the naming scheme of the one that was loaded.

@@ -202,9 +202,10 @@ impl std::str::FromStr for RepoUri {
 pub struct Key(String);
 
 impl Key {
-    /// The record of a branch of a dataset, as Lance names it: a `/` in the branch's name is `%2F`. The one exception from the rules.
-    pub fn branch_record(dataset: &Self, branch: &str) -> Self {
-        Self::trusted(format!("{dataset}/_refs/branches/{}.json", branch.replace('/', "%2F")))
+    /// A file about a branch of a dataset, named as Lance names its record: a `/` in the branch's name is `%2F`. The one exception
+    /// from the rules.
+    pub fn branch_file(dataset: &Self, branch: &str, end: &str) -> Self {
+        Self::trusted(format!("{dataset}/_refs/branches/{}{end}", branch.replace('/', "%2F")))
     }
 
     /// Checks the rules and keeps the text as it is.

@@ -24,8 +24,9 @@ pub(super) struct Beat {
 impl Beat {
     /// Beats once, and goes on beside the caller.
     pub(super) async fn start(store: Store, clock: Arc<dyn Clock>, operation: OperationId) -> Result<Self> {
+        let began = clock.monotonic();
         beat(&store, &operation, 0).await?;
-        let last = Arc::new(Mutex::new(clock.monotonic()));
+        let last = Arc::new(Mutex::new(began));
         let mut beating = JoinSet::new();
         beating.spawn(go_on(store.clone(), clock.clone(), operation.clone(), last.clone()));
         Ok(Self { store, clock, operation, last, beating })
@@ -51,8 +52,10 @@ impl Beat {
 async fn go_on(store: Store, clock: Arc<dyn Clock>, operation: OperationId, last: Arc<Mutex<Monotonic>>) {
     for count in 1_u64.. {
         clock.sleep(EVERY).await;
+        // Others count from when the store has taken it, which is later.
+        let began = clock.monotonic();
         match beat(&store, &operation, count).await {
-            Ok(()) => *last.lock().unwrap_or_else(PoisonError::into_inner) = clock.monotonic(),
+            Ok(()) => *last.lock().unwrap_or_else(PoisonError::into_inner) = began,
             Err(error) => tracing::warn!(%operation, %error, "a beat was lost"),
         }
     }

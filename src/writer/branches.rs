@@ -3,9 +3,11 @@
 use super::error::{Error, Result};
 use super::repository::{Repository, named};
 use super::snapshot::{At, Snapshot};
+use crate::model::beat::{EVERY, TTL};
 use crate::model::{Branch, TableKey};
 use crate::passes::recovery::observe::find;
 use crate::repo::branches;
+use crate::repo::branching::{Closed, Closing};
 use crate::repo::snapshot::MANIFEST;
 
 /// What no branch of people's may begin with.
@@ -71,33 +73,75 @@ impl Repository {
     /// ```
     pub async fn delete_branch(&self, name: &str) -> Result<()> {
         self.require_writable()?;
-        let branch = public(name)?;
-        let found = find(&self.repo).await?;
-        if let Some(pending) = found.intents.iter().find(|intent| intent.sidecar.branch == branch) {
-            return Err(Error::PendingRecovery { sidecar: pending.sidecar.operation.clone() });
-        }
-        let forks = self.own_forks(&branch).await?;
-        Ok(self.repo.delete_branch(&branch, &forks).await?)
+        self.delete(&public(name)?, None).await
     }
 
-    /// Tables that a branch shows its own fork of. None of another branch shows one: whoever made a branch from it is refused.
-    async fn own_forks(&self, branch: &Branch) -> Result<Vec<TableKey>> {
-        let snapshot = self.repo.snapshot(branch).await?.ok_or_else(|| self.gone(branch))?;
-        for other in branches::public(&branches::list(&self.parts.store, MANIFEST).await?) {
-            let Some(other) = self.repo.snapshot(&other).await?.filter(|at| at.branch != *branch) else {
-                continue;
+    /// Removes a branch; if a commit is given, only while that is the newest on it.
+    ///
+    /// It is looked at twice: before anybody is kept from committing, and again when nobody commits any more.
+    pub(super) async fn delete(&self, branch: &Branch, newest: Option<&str>) -> Result<()> {
+        self.removable(branch, newest).await?;
+        let closed = self.close(branch).await?;
+        let deleted = match self.removable(branch, newest).await {
+            Ok(forks) => Ok(self.repo.delete_branch(&closed, &forks).await?),
+            Err(error) => Err(error),
+        };
+        if deleted.is_err()
+            && let Err(error) = self.repo.reopen_branch(&closed).await
+        {
+            tracing::warn!(%branch, %error, "a branch that is not deleted stays closed: delete it, or remove its mark");
+        }
+        deleted
+    }
+
+    /// Closes a branch. A mark of somebody else who does nothing for as long as a commit's beat may be silent counts as left behind.
+    async fn close(&self, branch: &Branch) -> Result<Closed> {
+        let clock = &self.parts.host.clock;
+        let (mut others, since) = (None, clock.monotonic());
+        loop {
+            let closed = match self.repo.close_branch(branch, &(self.parts.ids)()).await? {
+                None => return Err(self.gone(branch)),
+                Some(Closing::Ours(closed)) => return Ok(closed),
+                Some(Closing::Others(closed)) => closed,
             };
-            if let Some((table, _)) = other.state.entries().find(|(_, entry)| entry.branch == *branch) {
-                let why = format!("branch {} shows {table} as it is on {branch}", other.branch);
-                return Err(Error::invalid(format!("{why}: delete that one first")));
+            if *others.get_or_insert_with(|| closed.clone()) != closed {
+                return Err(crate::Error::moved(format!("branch {branch} is being deleted by somebody else")).into());
             }
+            if clock.monotonic().since(since) >= TTL {
+                self.repo.reopen_branch(&closed).await?;
+            } else {
+                clock.sleep(EVERY / 2).await;
+            }
+        }
+    }
+
+    /// Whether nothing is lost with a branch that somebody else needs; the tables that it shows its own forks of. Others show none of
+    /// these: they would have been made from it.
+    async fn removable(&self, branch: &Branch, newest: Option<&str>) -> Result<Vec<TableKey>> {
+        if self.repo.which(branch).await?.is_none() {
+            return Err(self.gone(branch));
+        }
+        let found = find(&self.repo).await?;
+        if let Some(unjudged) = found.unjudged.first() {
+            let why = "cannot be read, and may be of a commit on it: see `outrigger sidecars show`";
+            return Err(Error::invalid(format!("branch {branch} is not deleted: {} {why}", unjudged.key)));
+        }
+        if let Some(pending) = found.intents.iter().find(|intent| intent.sidecar.branch == *branch) {
+            return Err(Error::PendingRecovery { sidecar: pending.sidecar.operation.clone() });
+        }
+        self.repo.require_no_children(branch).await?;
+        // Listed without versions: half of it is gone, and nothing of it can be read.
+        let Some(snapshot) = self.repo.snapshot(branch).await? else { return Ok(Vec::new()) };
+        let head = snapshot.state.head().map(|head| head.id.as_str());
+        if newest.is_some() && newest != head {
+            return Err(crate::Error::moved(format!("branch {branch} was committed to meanwhile")).into());
         }
         Ok(snapshot.own_entries().map(|(table, _)| table.clone()).collect())
     }
 }
 
 /// A branch that people may make and remove.
-fn public(name: &str) -> Result<Branch> {
+pub(super) fn public(name: &str) -> Result<Branch> {
     let branch = named(name)?;
     if branch.is_main() {
         return Err(Error::invalid("main is always there: it is neither made nor removed"));

@@ -20,22 +20,21 @@ use super::error::{Error, Result};
 use super::queue::UnderWay;
 use super::repository::Repository;
 use super::snapshot::open;
-use super::transaction::identity;
 use crate::error::Kind;
 use crate::host::chance::halved;
-use crate::model::manifest::{Change, CommitIntent, Marker, Publish};
-use crate::model::sidecar::{Pin, Sidecar, WriterKind};
+use crate::model::manifest::{Change, CommitIntent, Entry, Marker, Publish};
+use crate::model::sidecar::{Brought, Pin, Sidecar, WriterKind};
 use crate::model::table_path::table_path;
-use crate::model::{Branch, BranchIdentity, OperationId, TableKey};
+use crate::model::{Branch, BranchIdentity, OperationId, TableKey, Version};
 use crate::passes::recovery::observe::find;
 use crate::passes::recovery::undo::{Ended, OwnHands, end_own};
 use crate::repo::forks::Forked;
 use crate::repo::staged::{Landed, Staged};
-use crate::repo::tables::Table;
+use crate::repo::tables::{Table, dataset_path};
 use crate::repo::{self, Published};
 use crate::runtime::gate::Passage;
 use crate::store::layout::recovery_dir;
-use crate::store::{ControlObject, Written};
+use crate::store::{ControlObject, ETag, Written};
 use futures::TryStreamExt;
 use futures::stream::FuturesOrdered;
 use std::collections::BTreeMap;
@@ -82,6 +81,8 @@ pub(super) struct Commit {
     pub(super) kind: WriterKind,
     /// Merges: the commit that is merged.
     pub(super) merged: Option<String>,
+    /// Merges: tables that the branch lacks, as the source shows them.
+    pub(super) brought: BTreeMap<TableKey, Entry>,
     /// Files that are written, each for the draft as it is now: an attempt that lost a race writes them once.
     pub(super) staged: BTreeMap<TableKey, Staged>,
 }
@@ -89,6 +90,8 @@ pub(super) struct Commit {
 /// A commit whose crash record is there.
 struct Registered {
     operation: OperationId,
+    /// Its state.
+    file: Option<ETag>,
     beat: Beat,
     _under_way: UnderWay,
 }
@@ -113,7 +116,7 @@ impl From<crate::Error> for Stop {
 
 impl Commit {
     /// Commits; `None` if there is nothing to do.
-    pub(super) async fn run(mut self) -> Result<Option<Committed>> {
+    pub(super) async fn run(&mut self) -> Result<Option<Committed>> {
         if self.drafts.is_empty() {
             return Ok(None);
         }
@@ -153,6 +156,10 @@ impl Commit {
             Err(stop) => Err(stop),
         };
         match published {
+            Ok(committed) if committed.by_recovery => {
+                self.end_after_recovery(registered).await;
+                Ok(committed)
+            }
             Ok(committed) => {
                 self.unregister(registered).await;
                 Ok(committed)
@@ -179,12 +186,24 @@ impl Commit {
             if (entry.version, &entry.branch) == (draft.expected(), &draft.entry().branch) {
                 continue;
             }
-            if !draft.is_repeatable() {
+            let opened = open(repo, table, entry).await?;
+            let shown = draft.entry();
+            if draft.is_repeatable() {
+                *draft = draft.based_on(opened, entry.clone()).await?;
+            } else if repo.same_content(&opened, shown.version, &shown.branch).await? {
+                // What we have undone ourselves after a lost race, above all.
+                draft.stand_on(opened, entry.clone());
+            } else {
                 let (table, expected, actual) = (table.clone(), draft.expected(), entry.version);
                 return Err(Error::Conflict { table, expected, actual });
             }
-            *draft = draft.based_on(open(repo, table, entry).await?, entry.clone()).await?;
             self.staged.remove(table);
+        }
+        for table in self.brought.keys() {
+            if let Some(entry) = snapshot.state.entry(table) {
+                let (table, expected, actual) = (table.clone(), Version::ABSENT, entry.version);
+                return Err(Error::Conflict { table, expected, actual });
+            }
         }
         Ok(snapshot)
     }
@@ -205,10 +224,23 @@ impl Commit {
     async fn register(&self) -> Result<Registered> {
         let parts = &self.repository.parts;
         let operation = self.repository.operation()?;
+        let sidecar = self.sidecar(&operation)?;
+        let key = ControlObject::Sidecar(operation.clone()).key();
         let beat = Beat::start(parts.store.clone(), parts.host.clock.clone(), operation.clone()).await?;
         let _under_way = self.repository.manager.begin(&operation);
-        let registered = Registered { operation, beat, _under_way };
-        match self.enter(&registered).await {
+        let mut registered = Registered { operation, file: None, beat, _under_way };
+        let entered = match parts.store.create(&key, sidecar.to_json().into()).await {
+            Ok(Written::Committed { etag }) => {
+                registered.file = etag;
+                self.enter(&registered).await
+            }
+            // Another's record stays.
+            Ok(Written::Conflict) => {
+                return Err(crate::Error::internal(format!("{key} is there already")).into());
+            }
+            Ok(Written::Unknown { error }) | Err(error) => Err(error.into()),
+        };
+        match entered {
             Ok(()) => Ok(registered),
             Err(error) => {
                 self.unregister(registered).await;
@@ -217,23 +249,23 @@ impl Commit {
         }
     }
 
-    /// Writes the record, then looks whether writers may begin, and whether the branch is still the one that was read: whoever
-    /// closes the gate or deletes the branch looks for records afterwards.
+    /// Looks whether writers may begin, and whether the branch is still the one that was read: whoever closes the gate or the branch
+    /// looks for records afterwards.
     async fn enter(&self, registered: &Registered) -> Result<()> {
         let Repository { parts, repo, gate, .. } = &self.repository;
-        let sidecar = self.sidecar(&registered.operation)?;
-        let key = ControlObject::Sidecar(registered.operation.clone()).key();
-        match parts.store.create(&key, sidecar.to_json().into()).await? {
-            Written::Committed { .. } => {}
-            Written::Conflict => return Err(crate::Error::internal(format!("{key} is there already")).into()),
-            Written::Unknown { error } => return Err(error.into()),
-        }
         let listing = parts.store.list(&recovery_dir()).await?;
         if let Passage::Closed { retry_after } = gate.passage(&listing).await? {
             return Err(Error::Paused { retry_after });
         }
-        if identity(repo, &self.branch).await?.as_ref() != Some(&self.identity) {
-            return Err(self.repository.gone(&self.branch));
+        match repo.which(&self.branch).await? {
+            Some(which) if which.identity != self.identity => return Err(self.repository.gone(&self.branch)),
+            None => return Err(self.repository.gone(&self.branch)),
+            Some(which) if which.is_closing => {
+                let branch = &self.branch;
+                let why = format!("branch {branch} is being deleted; if whoever did that has died, delete it again");
+                return Err(crate::Error::moved(why).into());
+            }
+            Some(_) => {}
         }
         self.give_way(&registered.operation, &listing).await?;
         self.require_unmoved(&registered.operation).await
@@ -265,6 +297,7 @@ impl Commit {
             merge_source: self.merged.clone(),
             registrations: Vec::new(),
             tombstones: Vec::new(),
+            brought: self.brought.iter().map(brought).collect(),
             branch_identity: Some(self.identity.clone()),
             names_commits: true,
         })
@@ -279,7 +312,11 @@ impl Commit {
             let staged = staged.ok_or_else(|| crate::Error::internal(format!("{table} was not staged")))?;
             let on = match draft.entry().branch == self.branch {
                 true => draft.base().clone(),
-                false => self.fork(registered, table, draft).await?,
+                false => {
+                    let fork = self.fork(registered, table, draft).await?;
+                    self.require_heard(registered).await?;
+                    fork
+                }
             };
             match self.repository.repo.land(&on, staged, registered.operation.as_str()).await? {
                 Landed::Yes(made) => {
@@ -318,17 +355,23 @@ impl Commit {
         }))
     }
 
-    /// A merge says that all of it is there, as the engines' merges do. *The record was settled meanwhile, and this writes it
-    /// anew*: the marker of that recovery ends it once more.
+    /// A merge says that all of it is there, as the engines' merges do. *The record was settled or put aside between the look at it
+    /// and the write*: it is there anew, and the marker of a recovery ends it once more.
     async fn confirm(&self, registered: &Registered) -> Result<(), Stop> {
+        self.require_heard(registered).await?;
         let mut sidecar = match self.sidecar(&registered.operation) {
             Ok(sidecar) => sidecar,
             Err(error) => return Err(Stop::Undo(error)),
         };
         sidecar.pins.iter_mut().for_each(|pin| pin.confirmed = Some(pin.post_commit));
+        let store = &self.repository.parts.store;
         let key = ControlObject::Sidecar(registered.operation.clone()).key();
-        let written = self.repository.parts.store.put(&key, sidecar.to_json().into()).await;
-        written.map(|_| ()).map_err(|error| Stop::Leave(error.into()))
+        let leave = |error: crate::Error| Stop::Leave(error.into());
+        let there = store.head(&key).await.map_err(leave)?;
+        if there.is_none_or(|there| there.etag != registered.file) {
+            return Err(leave(crate::Error::moved(format!("{key} is not as it was written"))));
+        }
+        store.put(&key, sidecar.to_json().into()).await.map(|_| ()).map_err(leave)
     }
 
     /// A writer that others may take for dead looks whether they have: the gate is open, and its record is there.
@@ -370,6 +413,9 @@ impl Commit {
             publish.expected.insert(table.clone(), draft.expected());
             publish.changes.push(Change::Show { table: table.clone(), entry });
         }
+        for (table, entry) in &self.brought {
+            publish.add(table, dataset_path(table).map_err(leave)?, entry.clone(), Version::ABSENT);
+        }
         let mut lost = crate::Error::internal("no attempt was made");
         for attempt in 0..ATTEMPTS {
             self.require_heard(registered).await.map_err(|stop| match stop {
@@ -393,15 +439,8 @@ impl Commit {
         Err(leave(lost))
     }
 
-    /// What was published on a branch that was deleted meanwhile would be the newest version of the next branch of that name.
     async fn require_branch(&self, made: &repo::Made) -> Result<(), Stop> {
-        let repo = &self.repository.repo;
-        let now = identity(repo, &self.branch).await.map_err(Stop::Leave)?;
-        if now.as_ref() == Some(&self.identity) {
-            return Ok(());
-        }
-        repo.unmake(made).await.map_err(|error| Stop::Leave(error.into()))?;
-        Err(Stop::Leave(self.repository.gone(&self.branch)))
+        self.repository.require_branch(&self.branch, &self.identity, made).await.map_err(Stop::Leave)
     }
 
     /// A publish that must not be made: it was made already, by us or by a recovery, or this was undone.
@@ -415,6 +454,9 @@ impl Commit {
             self.repository.repo.snapshot(&self.branch).await.map_err(|error| Stop::Leave(error.into()))?;
         let Some(now) = now else { return Err(Stop::Leave(self.repository.gone(&self.branch))) };
         if let Some(ours) = now.state.commits().find(|known| known.id == commit.id) {
+            if ours.manifest_version == now.version {
+                self.require_branch(&now.made(self.repository.repo.store())).await?;
+            }
             return Ok(self.committed(registered, commit.id.clone(), ours.manifest_version.0, false));
         }
         match now.state.marker(&registered.operation) {
@@ -448,7 +490,7 @@ impl Commit {
 
     /// Phase D. *Fails*: whoever looks next finds the record of a commit that is shown, and removes it.
     async fn unregister(&self, registered: Registered) {
-        let Registered { operation, beat, _under_way } = registered;
+        let Registered { operation, beat, _under_way, file: _ } = registered;
         let key = ControlObject::Sidecar(operation.clone()).key();
         match self.repository.parts.store.delete(&key).await {
             Ok(()) => beat.end().await,
@@ -458,13 +500,30 @@ impl Commit {
         }
     }
 
-    /// Undoes what has moved, and says why it had to.
-    async fn undo(&self, registered: Registered, why: Error) -> Result<Committed> {
+    /// Phase D after a recovery that was first: the record goes after the audit of it. *Fails*: the recovery does both.
+    async fn end_after_recovery(&self, registered: Registered) {
+        match self.end_own(&registered.operation).await {
+            Ok(Ended::Left(why)) => {
+                tracing::debug!(operation = %registered.operation, why, "a recovery ends what it has shown");
+            }
+            Ok(Ended::Undone | Ended::Settled(_)) => {}
+            Err(error) => {
+                tracing::warn!(operation = %registered.operation, %error, "a recovery has to end what it has shown");
+            }
+        }
+        registered.beat.end().await;
+    }
+
+    async fn end_own(&self, operation: &OperationId) -> Result<Ended> {
         let Repository { repo, parts, .. } = &self.repository;
         let hands = OwnHands { now: parts.host.clock.now(), ids: parts.ids.clone() };
+        Ok(end_own(repo, &self.sidecar(operation)?, &hands).await?)
+    }
+
+    /// Undoes what has moved, and says why it had to.
+    async fn undo(&self, registered: Registered, why: Error) -> Result<Committed> {
         let operation = registered.operation.clone();
-        let sidecar = self.sidecar(&operation)?;
-        match end_own(repo, &sidecar, &hands).await {
+        match self.end_own(&operation).await {
             Ok(Ended::Undone) => {
                 registered.beat.end().await;
                 Err(why)
@@ -484,4 +543,8 @@ impl Commit {
             }
         }
     }
+}
+
+fn brought((table, entry): (&TableKey, &Entry)) -> Brought {
+    Brought { table: table.clone(), branch: entry.branch.clone(), version: entry.version }
 }

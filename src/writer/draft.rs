@@ -225,6 +225,11 @@ impl Draft {
         Ok(anew)
     }
 
+    /// The same change of another version that has the same rows in the same places.
+    pub(super) fn stand_on(&mut self, base: Table, entry: Entry) {
+        (self.base, self.entry) = (base, entry);
+    }
+
     /// As one change of its base.
     pub(super) fn change(&self) -> RowChange {
         let hidden =

@@ -9,13 +9,13 @@ use super::error::{Error, MergeConflict, Result};
 use super::keys::Keyed;
 use super::repository::{Repository, named};
 use super::snapshot::open;
-use super::transaction::identity;
+use super::branches::public;
 use crate::model::lineage::merge_base;
 use crate::model::manifest::{CommitIntent, Entry, GraphCommit, Publish};
 use crate::model::sidecar::WriterKind;
-use crate::model::{Branch, TableKey};
+use crate::model::{Branch, TableKey, Version};
 use crate::repo::select::Selected;
-use crate::repo::tables::Table;
+use crate::repo::tables::{Table, dataset_path};
 use crate::repo::{self, Published};
 use arrow::array::{ArrayRef, BooleanArray, RecordBatch};
 use arrow::row::{OwnedRow, RowConverter, SortField};
@@ -68,10 +68,19 @@ impl Repository {
     /// ```
     pub async fn merge(&self, source: &str, target: &str, actor: Option<&str>) -> Result<MergeOutcome> {
         self.require_writable()?;
-        let (source, target) = (named(source)?, named(target)?);
+        Ok(self.merged(&named(source)?, &named(target)?, actor).await?.0)
+    }
+
+    /// Merges, and tells which commit of the source was its newest.
+    async fn merged(
+        &self,
+        source: &Branch,
+        target: &Branch,
+        actor: Option<&str>,
+    ) -> Result<(MergeOutcome, String)> {
         let mut lost = None;
         for _ in 0..ATTEMPTS {
-            match self.merge_once(&source, &target, actor).await {
+            match self.merge_once(source, target, actor).await {
                 Err(error @ Error::Conflict { .. }) => lost = Some(error),
                 ended => return ended,
             }
@@ -79,7 +88,7 @@ impl Repository {
         Err(lost.unwrap_or_else(|| crate::Error::internal("no attempt was made").into()))
     }
 
-    /// The same, and removes the source once it is merged.
+    /// The same, and removes the source once all of it is merged: what others commit to it meanwhile is merged as well.
     ///
     /// # Errors
     /// As of [`Repository::merge`] and [`Repository::delete_branch`]; after an error of the latter the merge is made.
@@ -103,9 +112,22 @@ impl Repository {
         target: &str,
         actor: Option<&str>,
     ) -> Result<MergeOutcome> {
-        let outcome = self.merge(source, target, actor).await?;
-        self.delete_branch(source).await?;
-        Ok(outcome)
+        self.require_writable()?;
+        let (source, target) = (public(source)?, named(target)?);
+        self.repo.require_no_children(&source).await?;
+        let mut outcome = MergeOutcome::AlreadyUpToDate;
+        let mut lost = None;
+        for _ in 0..ATTEMPTS {
+            let (merged, newest) = self.merged(&source, &target, actor).await?;
+            if merged != MergeOutcome::AlreadyUpToDate {
+                outcome = merged;
+            }
+            match self.delete(&source, Some(&newest)).await {
+                Err(error) if error.is_contention() => lost = Some(error),
+                ended => return ended.map(|()| outcome),
+            }
+        }
+        Err(lost.unwrap_or_else(|| crate::Error::internal("no attempt was made").into()))
     }
 
     async fn merge_once(
@@ -113,68 +135,68 @@ impl Repository {
         source: &Branch,
         target: &Branch,
         actor: Option<&str>,
-    ) -> Result<MergeOutcome> {
-        let identity = identity(&self.repo, target).await?.ok_or_else(|| self.gone(target))?;
+    ) -> Result<(MergeOutcome, String)> {
+        let identity = self.repo.which(target).await?.ok_or_else(|| self.gone(target))?.identity;
         let theirs = self.repo.snapshot(source).await?.ok_or_else(|| self.gone(source))?;
         let ours = self.repo.snapshot(target).await?.ok_or_else(|| self.gone(target))?;
         ours.writable()?;
-        let Heads { source: merged, base, is_forward } = match heads(&theirs, &ours)? {
-            Some(heads) => heads,
-            None => return Ok(MergeOutcome::AlreadyUpToDate),
-        };
+        let Heads { source: merged, base, is_forward } = heads(&theirs, &ours)?;
+        if base.id == merged {
+            return Ok((MergeOutcome::AlreadyUpToDate, merged));
+        }
         let past = self.repo.snapshot_at(&base.branch, base.manifest_version).await?;
         let past = past.ok_or_else(|| {
             crate::Error::missing(format!("commit {}, where both parted, is gone", base.id))
         })?;
-        let drafts = self.changes(&past, &theirs, &ours).await?;
-        let ended = match drafts.is_empty() {
-            true => Some(self.record_merge(&ours, actor, &merged).await?),
+        let (drafts, brought) = self.changes(&past, &theirs, &ours).await?;
+        let mut commit = Commit {
+            repository: self.clone(),
+            branch: target.clone(),
+            identity,
+            actor: actor.map(str::to_owned),
+            drafts,
+            kind: WriterKind::BranchMerge,
+            merged: Some(merged.clone()),
+            brought,
+            staged: BTreeMap::new(),
+        };
+        let committed = match commit.drafts.is_empty() {
+            true => record_merge(&commit, &ours).await?,
             false => {
-                let (repository, branch, actor) = (self.clone(), target.clone(), actor.map(str::to_owned));
-                let (kind, merged, staged) = (WriterKind::BranchMerge, Some(merged), BTreeMap::new());
-                Commit { repository, branch, identity, actor, drafts, kind, merged, staged }.run().await?
+                let ended = commit.run().await?;
+                ended.ok_or_else(|| crate::Error::internal("a merge of rows changed none"))?
             }
         };
-        let committed = ended.ok_or_else(|| crate::Error::internal("a merge of rows changed none"))?;
-        Ok(if is_forward { MergeOutcome::FastForward(committed) } else { MergeOutcome::Merged(committed) })
+        let outcome = if is_forward { MergeOutcome::FastForward } else { MergeOutcome::Merged };
+        Ok((outcome(committed), merged))
     }
 
-    /// A merge in which no row differs is a commit of the history alone.
-    async fn record_merge(
-        &self,
-        ours: &repo::Snapshot,
-        actor: Option<&str>,
-        merged: &str,
-    ) -> Result<Committed> {
-        let commit = CommitIntent { merged_parent: Some(merged.to_owned()), ..self.intent(actor) };
-        let operation = self.operation()?;
-        let publish = Publish { commits: vec![commit.clone()], ..Publish::default() };
-        match self.repo.publish(ours, &publish, operation.as_str()).await? {
-            Published::Committed(made) => Ok(Committed {
-                id: commit.id,
-                operation,
-                manifest_version: made.version.0,
-                tables: BTreeMap::new(),
-                by_recovery: false,
-            }),
-            Published::Refused(refusal) => Err(crate::Error::moved(refusal.to_string()).into()),
-            Published::Contended(error) => Err(error.into()),
-        }
-    }
-
-    /// What is to be done to each table of the target; all conflicts of all tables together.
+    /// What is to be done to each table of the target, and which it lacks; all conflicts of all tables together.
     async fn changes(
         &self,
         past: &repo::Snapshot,
         theirs: &repo::Snapshot,
         ours: &repo::Snapshot,
-    ) -> Result<BTreeMap<TableKey, Draft>> {
-        let (mut drafts, mut conflicts) = (BTreeMap::new(), Vec::new());
+    ) -> Result<(BTreeMap<TableKey, Draft>, BTreeMap<TableKey, Entry>)> {
+        let (mut drafts, mut brought, mut conflicts) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
         for (table, entry) in theirs.state.entries() {
-            let before = past.state.entry(table);
-            let Some(shown) = ours.state.entry(table) else { continue };
-            let Some(before) = before.filter(|before| !is_same(before, entry)) else { continue };
+            let Some(shown) = ours.state.entry(table) else {
+                if !entry.branch.is_main() {
+                    let (source, target) = (&theirs.branch, &ours.branch);
+                    let why = format!("{target} has no table {table}, and {source} has written to it");
+                    return Err(Error::invalid(format!("{why}: merge main into {target} first, which brings it")));
+                }
+                brought.insert(table.clone(), entry.clone());
+                continue;
+            };
             if is_same(shown, entry) {
+                continue;
+            }
+            let Some(before) = past.state.entry(table) else {
+                let why = format!("commit {}, where both parted, has no table {table}", past.version);
+                return Err(Error::invalid(format!("{why}: what was done to it cannot be told")));
+            };
+            if is_same(before, entry) {
                 continue;
             }
             let sides = Sides {
@@ -188,7 +210,28 @@ impl Repository {
                 Err(keys) => conflicts.push(MergeConflict { table: table.clone(), keys }),
             }
         }
-        if conflicts.is_empty() { Ok(drafts) } else { Err(Error::MergeConflicts(conflicts)) }
+        if conflicts.is_empty() { Ok((drafts, brought)) } else { Err(Error::MergeConflicts(conflicts)) }
+    }
+}
+
+/// A merge in which no row of a table that both have differs is one publish, which needs no crash record.
+async fn record_merge(merge: &Commit, ours: &repo::Snapshot) -> Result<Committed> {
+    let Commit { repository, branch, identity, actor, merged, brought, .. } = merge;
+    let commit =
+        CommitIntent { merged_parent: merged.clone(), ..repository.intent(actor.as_deref()) };
+    let operation = repository.operation()?;
+    let mut publish = Publish { commits: vec![commit.clone()], ..Publish::default() };
+    for (table, entry) in brought {
+        publish.add(table, dataset_path(table)?, entry.clone(), Version::ABSENT);
+    }
+    match repository.repo.publish(ours, &publish, operation.as_str()).await? {
+        Published::Committed(made) => {
+            repository.require_branch(branch, identity, &made).await?;
+            let (id, manifest_version) = (commit.id, made.version.0);
+            Ok(Committed { id, operation, manifest_version, tables: BTreeMap::new(), by_recovery: false })
+        }
+        Published::Refused(refusal) => Err(crate::Error::moved(refusal.to_string()).into()),
+        Published::Contended(error) => Err(error.into()),
     }
 }
 
@@ -204,8 +247,7 @@ struct Heads {
     is_forward: bool,
 }
 
-/// `None` if the target has all of the source.
-fn heads(theirs: &repo::Snapshot, ours: &repo::Snapshot) -> Result<Option<Heads>> {
+fn heads(theirs: &repo::Snapshot, ours: &repo::Snapshot) -> Result<Heads> {
     let (Some(source), Some(target)) = (theirs.state.head(), ours.state.head()) else {
         return Err(Error::invalid("a branch without commits has nothing to merge"));
     };
@@ -213,7 +255,7 @@ fn heads(theirs: &repo::Snapshot, ours: &repo::Snapshot) -> Result<Option<Heads>
     let base = merge_base(&all, &source.id, &target.id);
     let base = base.ok_or_else(|| Error::invalid("both branches have no commit in common"))?;
     let is_forward = base.id == target.id;
-    Ok((base.id != source.id).then(|| Heads { source: source.id.clone(), base: base.clone(), is_forward }))
+    Ok(Heads { source: source.id.clone(), base: base.clone(), is_forward })
 }
 
 /// One table: where both parted, and each side now.

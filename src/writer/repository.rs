@@ -7,7 +7,7 @@ use super::snapshot::{At, Snapshot};
 use super::transaction::Transaction;
 use crate::host::{Host, Monotonic};
 use crate::model::manifest::{CommitIntent, GraphCommit};
-use crate::model::{Branch, OperationId, Permit, Timestamp};
+use crate::model::{Branch, BranchIdentity, OperationId, Permit, Timestamp};
 use crate::passes::recovery::act::{Handles, Turn};
 use crate::passes::recovery::decide::Policy;
 use crate::passes::recovery::observe::Grace;
@@ -262,6 +262,21 @@ impl Repository {
         let at = self.parts.store.uri();
         Err(crate::Error::refused(format!("{at} was opened to read only: open it with `Repository::open`"))
             .into())
+    }
+
+    /// What was published on a branch that was deleted meanwhile would be the newest version of the next branch of that name.
+    pub(super) async fn require_branch(
+        &self,
+        branch: &Branch,
+        identity: &BranchIdentity,
+        made: &repo::Made,
+    ) -> Result<()> {
+        let now = self.repo.which(branch).await?;
+        if now.is_some_and(|now| now.identity == *identity) {
+            return Ok(());
+        }
+        self.repo.unmake(made).await?;
+        Err(self.gone(branch))
     }
 
     pub(super) fn gone(&self, branch: &Branch) -> Error {

@@ -7,14 +7,14 @@ use super::repository::Repository;
 use super::snapshot::{entry, joined, open};
 use crate::model::sidecar::WriterKind;
 use crate::model::{Branch, BranchIdentity, TableKey};
-use crate::repo::snapshot::MANIFEST;
-use crate::repo::{self, branches};
+use crate::repo;
 use arrow::array::RecordBatch;
 use std::collections::BTreeMap;
 
 /// Changes of several tables of one branch, shown all at once by [`Transaction::commit`], or not at all.
 ///
-/// Nothing is written before the commit. Rows that are staged are read back by [`Transaction::rows`]. Dropping it forgets it.
+/// Nothing is written before the commit. Rows that are staged are read back by [`Transaction::rows`]. Dropping it forgets it. Once it
+/// is committed, or has failed to, it has ended: begin another.
 #[derive(Debug)]
 pub struct Transaction {
     repository: Repository,
@@ -24,16 +24,19 @@ pub struct Transaction {
     base: repo::Snapshot,
     actor: Option<String>,
     drafts: BTreeMap<TableKey, Draft>,
+    /// It was committed, or that was tried and may have come to something.
+    has_ended: bool,
 }
 
 impl Transaction {
     pub(super) async fn begin(repository: &Repository, branch: &Branch) -> Result<Self> {
         // The record first: a branch that is made anew in between then has another identity than the one that was read.
-        let identity = identity(&repository.repo, branch).await?.ok_or_else(|| repository.gone(branch))?;
+        let which = repository.repo.which(branch).await?.ok_or_else(|| repository.gone(branch))?;
         let base = repository.repo.snapshot(branch).await?.ok_or_else(|| repository.gone(branch))?;
         base.writable()?;
         let (repository, branch) = (repository.clone(), branch.clone());
-        Ok(Self { repository, branch, identity, base, actor: None, drafts: BTreeMap::new() })
+        let (identity, drafts) = (which.identity, BTreeMap::new());
+        Ok(Self { repository, branch, identity, base, actor: None, drafts, has_ended: false })
     }
 
     /// Who asks for it: recorded with the commit, and limited for himself.
@@ -178,7 +181,8 @@ impl Transaction {
     ///
     /// # Errors
     /// [`Error::Conflict`] if a table that was updated, overwritten or deleted from has moved since the beginning; appends and
-    /// upserts are repeated on what is there then. [`Error::Paused`], [`Error::Rejected`], [`Error::PendingRecovery`].
+    /// upserts are repeated on what is there then. [`Error::PendingRecovery`]. After [`Error::Paused`] and [`Error::Rejected`] all
+    /// that was staged is kept: wait, and commit again.
     ///
     /// ```
     /// # use outrigger::writer::{Error, balances, entries, example};
@@ -192,15 +196,37 @@ impl Transaction {
     /// # Ok(())
     /// # });
     /// ```
-    pub async fn commit(self) -> Result<Option<Committed>> {
-        let Self { repository, branch, identity, actor, drafts, .. } = self;
-        let drafts = drafts.into_iter().filter(|(_, draft)| !draft.is_empty()).collect();
-        let kind = WriterKind::Mutation;
-        let (merged, staged) = (None, BTreeMap::new());
-        Commit { repository, branch, identity, actor, drafts, kind, merged, staged }.run().await
+    pub async fn commit(&mut self) -> Result<Option<Committed>> {
+        self.require_going_on()?;
+        // Also if the future is dropped: it may be shown then.
+        self.has_ended = true;
+        let mut drafts = std::mem::take(&mut self.drafts);
+        drafts.retain(|_, draft| !draft.is_empty());
+        let mut commit = Commit {
+            repository: self.repository.clone(),
+            branch: self.branch.clone(),
+            identity: self.identity.clone(),
+            actor: self.actor.clone(),
+            drafts,
+            kind: WriterKind::Mutation,
+            merged: None,
+            brought: BTreeMap::new(),
+            staged: BTreeMap::new(),
+        };
+        let ended = commit.run().await;
+        if let Err(Error::Paused { .. } | Error::Rejected { .. }) = &ended {
+            (self.drafts, self.has_ended) = (commit.drafts, false);
+        }
+        ended
+    }
+
+    fn require_going_on(&self) -> Result<()> {
+        let why = "this transaction has ended, or its commit was not waited for: begin another";
+        if self.has_ended { Err(Error::invalid(why)) } else { Ok(()) }
     }
 
     async fn draft(&mut self, table: &str) -> Result<&mut Draft> {
+        self.require_going_on()?;
         let (key, entry) = entry(&self.base, table)?;
         if !self.drafts.contains_key(&key) {
             let opened = open(&self.repository.repo, &key, entry).await?;
@@ -209,13 +235,4 @@ impl Transaction {
         let drafted = self.drafts.get_mut(&key);
         drafted.ok_or_else(|| Error::Other(crate::Error::internal("a draft was made and is not there")))
     }
-}
-
-/// Which of the branches of that name is there; `None` if none is.
-pub(super) async fn identity(repo: &repo::Repository, branch: &Branch) -> Result<Option<BranchIdentity>> {
-    if branch.is_main() {
-        return Ok(Some(BranchIdentity::default()));
-    }
-    let record = branches::record(repo.store(), MANIFEST, branch).await?;
-    Ok(record.map(|record| record.identifier))
 }

@@ -134,6 +134,19 @@ impl Fault for Outage {
     }
 }
 
+/// Lets something happen just before a call, and then that call fails.
+#[derive(Debug)]
+pub struct FailsAfter(pub Meanwhile);
+
+#[async_trait]
+impl Fault for FailsAfter {
+    async fn before(&self, call: &Call) -> Result<()> {
+        let times = self.0.times();
+        self.0.before(call).await?;
+        if self.0.times() > times { Err(denied()) } else { Ok(()) }
+    }
+}
+
 /// Whether a call changes the store.
 pub fn is_write(call: &Call) -> bool {
     !matches!(call.verb, Verb::Get | Verb::Head | Verb::List)

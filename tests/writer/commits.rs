@@ -1,9 +1,14 @@
 //! What a transaction does, and what it refuses.
 
 use super::everywhere;
+use crate::support::faults::{LosesAnswer, Meanwhile};
 use crate::world::{ACCOUNTS, JOURNAL, MAIN, TOTAL, World, accounts, balances, journal, transfer};
+use lance::dataset::{InsertBuilder, WriteParams};
+use lance_file::version::LanceFileVersion;
 use outrigger::Kind;
-use outrigger::writer::{Error, NewTable, Repository};
+use outrigger::store::{Key, StoreParts, Verb};
+use outrigger::writer::{Error, NewTable, Parts, Repository};
+use std::sync::Arc;
 
 everywhere!(
     several_tables_move_together,
@@ -145,6 +150,77 @@ async fn a_table_is_added_once_and_only_under_a_proper_name() {
     let mut tx = bank.begin(MAIN).await.unwrap();
     tx.append("orders", accounts(&[("a", 1)])).await.unwrap();
     tx.commit().await.unwrap().unwrap();
-    let error = Repository::create_with(world.parts(outrigger::store::StoreParts::real()).await, &[]).await;
+    for nth in 1..20 {
+        let loses = Arc::new(LosesAnswer::to_write(nth));
+        let losing = world.open_under(loses.clone()).await.unwrap();
+        let table = NewTable { name: format!("t{nth}"), ..orders.clone() };
+        losing.create_table(&table).await.unwrap_or_else(|error| panic!("write {nth}: {error}"));
+        assert!(loses.happened() || nth > 4, "a table takes more writes than {nth}");
+    }
+    let error = Repository::create_with(world.parts(StoreParts::real()).await, &[]).await;
     assert!(error.unwrap_err().to_string().contains("is a repository already"));
+}
+
+#[tokio::test]
+async fn a_dataset_that_lies_there_is_taken_over_only_if_it_is_as_ours_would_be() {
+    let world = World::on_disk().await;
+    let bank = world.open().await;
+    let orders = NewTable { name: "orders".into(), ..crate::world::tables()[1].clone() };
+    let make = async |stable: bool, version: LanceFileVersion| {
+        let params = WriteParams {
+            enable_stable_row_ids: stable,
+            data_storage_version: Some(version),
+            session: Some(world.place.store.session()),
+            ..WriteParams::default()
+        };
+        let at = world.place.dataset_uri(&Key::parse("tables/orders.lance").unwrap());
+        let batch = journal(&[]);
+        InsertBuilder::new(at.as_str()).with_params(&params).execute(vec![batch]).await.unwrap();
+    };
+    for (stable, version) in [(false, LanceFileVersion::V2_2), (true, LanceFileVersion::V2_0)] {
+        make(stable, version).await;
+        let error = bank.create_table(&orders).await.unwrap_err();
+        assert!(error.to_string().contains("is not as ours would be"), "{stable} {version}: {error}");
+        std::fs::remove_dir_all(world.place.dir().join("graph/tables/orders.lance")).unwrap();
+    }
+    make(true, LanceFileVersion::V2_2).await;
+    bank.create_table(&orders).await.unwrap();
+}
+
+/// An update of accounts and an append to the journal, which another process appends to between the two.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_writer_has_undone_itself_is_no_conflict_when_it_tries_again() {
+    let world = Arc::new(World::in_memory().await);
+    let other = world.clone();
+    let between = Arc::new(Meanwhile::at(
+        |call| call.verb == Verb::Create && call.path.as_ref().contains("journal.lance/_versions"),
+        async move { other.append_beside(JOURNAL, journal(&[("x", "y", 1)])).await },
+    ));
+    let mut tx = world.open_under(between.clone()).await.unwrap().begin(MAIN).await.unwrap();
+    transfer(&mut tx, "ann", "bob", 1).await;
+    tx.commit().await.unwrap().expect("nobody has touched the accounts");
+    assert!(between.happened());
+    assert_eq!((world.balances().await["ann"], world.transfers().await), (99, 2));
+    world.is_settled().await;
+
+    // Somebody who has touched them is a conflict.
+    let (bank, other) = (world.open().await, world.clone());
+    let mut tx = bank.begin(MAIN).await.unwrap();
+    transfer(&mut tx, "ann", "bob", 1).await;
+    other.append_beside(ACCOUNTS, accounts(&[("dan", 1)])).await;
+    assert!(matches!(tx.commit().await, Err(Error::Conflict { .. })));
+}
+
+#[tokio::test]
+async fn a_record_of_the_same_id_is_left_alone() {
+    let world = World::in_memory().await;
+    let operation = world.half_landed().await;
+    let parts = world.parts(StoreParts::real()).await;
+    let same = operation.clone();
+    let bank = Repository::open_with(Parts { ids: Arc::new(move || same.clone()), ..parts }, false).await.unwrap();
+    let mut tx = bank.begin(MAIN).await.unwrap();
+    tx.append(JOURNAL, journal(&[("a", "b", 1)])).await.unwrap();
+    let error = tx.commit().await.unwrap_err();
+    assert!(error.to_string().contains("is there already"), "{error}");
+    assert!(world.records().await.contains(&format!("{operation}.json")));
 }

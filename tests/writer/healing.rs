@@ -1,12 +1,13 @@
 //! Without a daemon: what a writer heals, what it leaves, and what it is told of others.
 
-use crate::support::faults::DiesAt;
+use crate::support::faults::{DiesAt, Meanwhile};
+use crate::support::repos::faulty;
 use crate::world::{ACCOUNTS, JOURNAL, MAIN, TOTAL, World, accounts, journal, transfer};
 use lance::dataset::builder::DatasetBuilder;
 use lance::dataset::{InsertBuilder, WriteMode, WriteParams};
 use outrigger::model::audit::Verdict;
 use outrigger::passes::report::Outcome;
-use outrigger::store::{Key, Verb};
+use outrigger::store::{Key, StoreParts, Verb};
 use outrigger::writer::{Error, Limit, Limits, Parts, Repository};
 use std::sync::Arc;
 use std::time::Duration;
@@ -96,25 +97,65 @@ async fn a_version_of_another_program_is_held_and_named_and_stops_commits_to_tha
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn too_much_of_one_actor_is_rejected_before_anything_is_written() {
-    let world = World::on_disk().await;
-    let parts = world.parts(outrigger::store::StoreParts::real()).await;
-    let limits = Limits { in_flight: 1, ..Limits::default() };
-    let bank = Repository::open_with(Parts { limits, ..parts }, false).await.unwrap();
-    let commit = async |actor: &str, table: &str| {
-        let mut tx = bank.begin(MAIN).await.unwrap().by(actor);
-        match table {
-            ACCOUNTS => tx.append(ACCOUNTS, accounts(&[(actor, 0)])).await.unwrap(),
-            _ => tx.append(JOURNAL, journal(&[(actor, "b", 1)])).await.unwrap(),
-        }
-        tx.commit().await
+    let world = Arc::new(World::on_disk().await);
+    let limited = async |world: &World, parts: StoreParts| {
+        let limits = Limits { in_flight: 1, ..Limits::default() };
+        let parts = Parts { limits, ..world.parts(parts).await };
+        Repository::open_with(parts, false).await.unwrap()
     };
-    let (one, two, other) =
-        futures::join!(commit("ann", ACCOUNTS), commit("ann", JOURNAL), commit("bob", JOURNAL));
-    one.unwrap().unwrap();
-    other.unwrap().expect("another actor is not in the way");
-    let error = two.unwrap_err();
-    assert!(matches!(error, Error::Rejected { limit: Limit::InFlight(1), .. }), "{error}");
-    assert_eq!(world.transfers().await, 1);
-    commit("ann", JOURNAL).await.unwrap().expect("there is room again");
+    let bank = limited(&world, StoreParts::real()).await;
+    let mut two = bank.begin(MAIN).await.unwrap().by("ann");
+    two.append(JOURNAL, journal(&[("ann", "b", 1)])).await.unwrap();
+    let two = Arc::new(tokio::sync::Mutex::new(two));
+
+    // While ann's first commit is under way:
+    let (meanwhile, hers) = (bank.clone(), two.clone());
+    let at_work = Meanwhile::at(
+        |call| call.verb == Verb::Create && call.path.as_ref().contains("accounts.lance/_versions"),
+        async move {
+            let error = hers.lock().await.commit().await.unwrap_err();
+            assert!(matches!(error, Error::Rejected { limit: Limit::InFlight(1), .. }), "{error}");
+            let mut his = meanwhile.begin(MAIN).await.unwrap().by("bob");
+            his.append(JOURNAL, journal(&[("bob", "b", 1)])).await.unwrap();
+            his.commit().await.unwrap().expect("another actor is not in the way");
+        },
+    );
+    let at_work = Arc::new(at_work);
+    let mut one = limited(&world, faulty(at_work.clone())).await.begin(MAIN).await.unwrap().by("ann");
+    one.append(ACCOUNTS, accounts(&[("dan", 0)])).await.unwrap();
+    one.commit().await.unwrap().unwrap();
+    assert!(at_work.happened());
+    assert_eq!(world.transfers().await, 1, "nothing of the second was written");
+
+    let mut two = two.lock().await;
+    two.commit().await.unwrap().expect("what was staged is kept, and there is room again");
+    assert_eq!(world.transfers().await, 2);
+    let error = two.commit().await.unwrap_err();
+    assert!(error.to_string().contains("has ended"), "{error}");
+    let error = two.append(JOURNAL, journal(&[("ann", "b", 1)])).await.unwrap_err();
+    assert!(error.to_string().contains("has ended"), "{error}");
+    world.is_settled().await;
+}
+
+/// A recovery shows a commit whose writer was too slow, and dies before it has recorded that.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_that_a_recovery_has_shown_is_recorded_as_its_work_whoever_dies() {
+    let world = Arc::new(World::on_disk().await);
+    let recovers = world.clone();
+    let publishing = Arc::new(Meanwhile::at(
+        |call| call.verb == Verb::Create && call.path.as_ref().contains("__manifest/_versions"),
+        async move {
+            let dies = DiesAt::call(|call| call.path.as_ref().contains("_graph_commit_recoveries.lance"));
+            recovers.recover_under(StoreParts { fault: Some(Arc::new(dies)), ..StoreParts::real() }).await;
+        },
+    ));
+    let mut tx = world.open_under(publishing.clone()).await.unwrap().begin(MAIN).await.unwrap();
+    transfer(&mut tx, "ann", "bob", 1).await;
+    let committed = tx.commit().await.unwrap().unwrap();
+    assert!(publishing.happened());
+    assert!(committed.by_recovery);
+    let audit = world.repo().await.audit_rows().await.unwrap();
+    assert_eq!(audit.len(), 1, "{audit:?}");
+    assert_eq!(audit[0].operation_id, committed.operation.to_string());
     world.is_settled().await;
 }

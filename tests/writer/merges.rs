@@ -1,16 +1,18 @@
 //! Merges: what each side has done, put together row by row.
 
 use super::everywhere;
-use crate::support::faults::Dies;
+use crate::support::faults::{Dies, DiesAt, Meanwhile};
 use crate::world::{ACCOUNTS, JOURNAL, MAIN, World, accounts, journal, transfer};
 use arrow::array::AsArray;
-use outrigger::writer::{Error, MergeConflict, MergeOutcome, Repository};
+use outrigger::store::{Key, Verb};
+use outrigger::writer::{Error, MergeConflict, MergeOutcome, NewTable, Repository};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 everywhere!(
     both_sides_are_put_together_row_by_row,
     a_merge_that_dies_anywhere_is_shown_as_a_whole_or_not_at_all,
+    a_merge_brings_the_tables_that_its_target_lacks,
 );
 
 const TRIAL: &str = "trial";
@@ -190,4 +192,183 @@ pub async fn a_merge_that_dies_anywhere_is_shown_as_a_whole_or_not_at_all(world:
         }
     }
     panic!("a merge makes more than {MOST_WRITES} writes");
+}
+
+/// A table that main has and branches made before have not.
+async fn add_orders(bank: &Repository, rows: &[(&str, i64)]) {
+    let orders = NewTable { name: "orders".into(), ..crate::world::tables()[0].clone() };
+    bank.create_table(&orders).await.unwrap();
+    order(bank, MAIN, rows).await;
+}
+
+async fn order(bank: &Repository, branch: &str, rows: &[(&str, i64)]) {
+    let mut tx = bank.begin(branch).await.unwrap();
+    tx.upsert("orders", accounts(rows)).await.unwrap();
+    tx.commit().await.unwrap().unwrap();
+}
+
+async fn orders(bank: &Repository, branch: &str) -> BTreeMap<String, i64> {
+    let snapshot = bank.snapshot(branch).await.unwrap();
+    crate::world::balances(&snapshot.rows("orders", None).await.unwrap())
+}
+
+pub async fn a_merge_brings_the_tables_that_its_target_lacks(world: World) {
+    let bank = world.open().await;
+    let branches: Vec<String> = (0..MOST_WRITES).map(|lives| format!("b{lives}")).collect();
+    for branch in &branches[..MOST_WRITES.min(30)] {
+        bank.create_branch(branch, MAIN).await.unwrap();
+    }
+    add_orders(&bank, &[("o1", 1)]).await;
+    upsert(&bank, MAIN, &[("ann", 7)]).await;
+    for (lives, branch) in branches.iter().enumerate() {
+        let dies = Arc::new(Dies::after_writes(lives));
+        let merged = world.open_under(dies.clone()).await.unwrap().merge(MAIN, branch, None).await;
+        world.recover().await;
+        world.is_settled().await;
+        let shown = bank.snapshot(branch.as_str()).await.unwrap();
+        let has_orders = shown.tables().contains(&"orders".to_owned());
+        let has_row = world.balances_on(branch).await["ann"] == 7;
+        assert_eq!(has_orders, has_row, "after {lives} writes: all of it, or nothing");
+        assert!(has_row || merged.is_err(), "after {lives} writes: what was acknowledged is shown");
+        let again = bank.merge(MAIN, branch, None).await;
+        if let Err(error @ Error::OrphanedFork { .. }) = &again {
+            assert!(lives > 0, "{error}");
+            continue;
+        }
+        assert_eq!(again.unwrap() == MergeOutcome::AlreadyUpToDate, has_row, "after {lives} writes");
+        assert_eq!(orders(&bank, branch).await, map(&[("o1", 1)]));
+        if dies.survived() {
+            // What is done on it from now on is merged back as of any table.
+            order(&bank, branch, &[("o2", 2)]).await;
+            order(&bank, MAIN, &[("o3", 3)]).await;
+            bank.merge(branch, MAIN, None).await.unwrap();
+            assert_eq!(orders(&bank, MAIN).await, map(&[("o1", 1), ("o2", 2), ("o3", 3)]));
+            assert_eq!(orders(&bank, branch).await, map(&[("o1", 1), ("o2", 2)]));
+            world.is_settled().await;
+            return;
+        }
+    }
+    panic!("a merge makes more than {MOST_WRITES} writes");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_alone_is_brought_and_one_that_only_a_branch_has_written_is_named() {
+    let world = World::on_disk().await;
+    let bank = world.open().await;
+    bank.create_branch("old", MAIN).await.unwrap();
+    add_orders(&bank, &[("o1", 1)]).await;
+    bank.create_branch(TRIAL, MAIN).await.unwrap();
+    order(&bank, TRIAL, &[("o2", 2)]).await;
+    let error = bank.merge(TRIAL, "old", None).await.unwrap_err();
+    assert!(error.to_string().contains("merge main into old first"), "{error}");
+    assert!(matches!(bank.merge(MAIN, "old", None).await.unwrap(), MergeOutcome::FastForward(_)));
+    assert_eq!(orders(&bank, "old").await, map(&[("o1", 1)]));
+    bank.merge(TRIAL, "old", None).await.unwrap();
+    assert_eq!(orders(&bank, "old").await, map(&[("o1", 1), ("o2", 2)]));
+    world.is_settled().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_merge_whose_table_was_brought_by_another_is_shown_and_not_taken_for_all_of_it() {
+    let world = World::on_disk().await;
+    let bank = world.open().await;
+    bank.create_branch("old", MAIN).await.unwrap();
+    let orders_of_main = NewTable { name: "orders".into(), ..crate::world::tables()[0].clone() };
+    bank.create_table(&orders_of_main).await.unwrap();
+    bank.create_branch(TRIAL, MAIN).await.unwrap();
+    order(&bank, MAIN, &[("o1", 1)]).await;
+    upsert(&bank, MAIN, &[("ann", 7)]).await;
+    // All of its tables have moved when it dies.
+    let dies = DiesAt::call(|call| {
+        call.verb == Verb::Create && call.path.as_ref().contains("__manifest/tree/old/_versions")
+    });
+    let ended = world.open_under(Arc::new(dies)).await.unwrap().merge(MAIN, "old", None).await;
+    assert!(matches!(ended, Err(Error::PendingRecovery { .. })), "{ended:?}");
+    bank.merge(TRIAL, "old", None).await.unwrap();
+    assert_eq!(orders(&bank, "old").await, map(&[]), "as the other has shown it");
+    world.recover().await;
+    world.is_settled().await;
+    assert_eq!(world.balances_on("old").await["ann"], 7, "what it has committed is shown");
+    assert_ne!(bank.merge(MAIN, "old", None).await.unwrap(), MergeOutcome::AlreadyUpToDate);
+    assert_eq!(orders(&bank, "old").await, map(&[("o1", 1)]), "and the rest comes with the next merge");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_committed_to_the_source_meanwhile_is_merged_before_it_is_deleted() {
+    let world = Arc::new(World::on_disk().await);
+    let bank = world.open().await;
+    bank.create_branch(TRIAL, MAIN).await.unwrap();
+    upsert(&bank, TRIAL, &[("ann", 1)]).await;
+    let commits = bank.clone();
+    let publishing = Arc::new(Meanwhile::at(
+        |call| call.verb == Verb::Create && call.path.as_ref().contains("__manifest/_versions"),
+        async move { upsert(&commits, TRIAL, &[("bob", 2)]).await },
+    ));
+    let merges = world.open_under(publishing.clone()).await.unwrap();
+    let outcome = merges.merge_and_delete(TRIAL, MAIN, None).await.unwrap();
+    assert!(publishing.happened());
+    assert!(matches!(outcome, MergeOutcome::Merged(_) | MergeOutcome::FastForward(_)), "{outcome:?}");
+    assert_eq!(world.balances().await, map(&[("ann", 1), ("bob", 2), ("cid", 100)]));
+    assert_eq!(bank.branches().await.unwrap(), [MAIN]);
+
+    // Later than that nobody commits to it any more.
+    bank.create_branch(TRIAL, MAIN).await.unwrap();
+    upsert(&bank, TRIAL, &[("ann", 3)]).await;
+    let mut late = bank.begin(TRIAL).await.unwrap();
+    late.upsert(ACCOUNTS, accounts(&[("bob", 4)])).await.unwrap();
+    let (says, hears) = tokio::sync::oneshot::channel();
+    let deleting = Arc::new(Meanwhile::at(
+        |call| call.verb == Verb::Delete && call.path.as_ref().ends_with("/trial.json"),
+        async move { drop(says.send(tokio::spawn(async move { late.commit().await }))) },
+    ));
+    let merges = world.open_under(deleting.clone()).await.unwrap();
+    merges.merge_and_delete(TRIAL, MAIN, None).await.unwrap();
+    let error = hears.await.unwrap().await.unwrap().unwrap_err();
+    assert!(error.to_string().contains("there is no branch trial"), "{error}");
+    assert_eq!(world.balances().await, map(&[("ann", 3), ("bob", 2), ("cid", 100)]));
+    world.is_settled().await;
+
+    let error = bank.merge_and_delete(MAIN, MAIN, None).await.unwrap_err();
+    assert!(error.to_string().contains("main is always there"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_merge_into_a_branch_that_is_deleted_meanwhile_leaves_nothing_to_the_next_of_its_name() {
+    let world = Arc::new(World::on_disk().await);
+    let bank = world.open().await;
+    bank.create_branch(TRIAL, MAIN).await.unwrap();
+    // A commit of main in which no row differs in the end: the merge is one publish.
+    upsert(&bank, MAIN, &[("ann", 1)]).await;
+    upsert(&bank, MAIN, &[("ann", 100)]).await;
+    let deletes = bank.clone();
+    let late = Arc::new(Meanwhile::at(
+        |call| call.verb == Verb::Create && call.path.as_ref().contains("__manifest/tree/trial/_versions"),
+        async move { deletes.delete_branch(TRIAL).await.unwrap() },
+    ));
+    let error = world.open_under(late.clone()).await.unwrap().merge(MAIN, TRIAL, None).await.unwrap_err();
+    assert!(late.happened());
+    assert!(error.to_string().contains("there is no branch trial"), "{error}");
+    bank.create_branch(TRIAL, MAIN).await.unwrap();
+    let (of_main, of_trial) = (bank.commits(MAIN).await.unwrap(), bank.commits(TRIAL).await.unwrap());
+    assert_eq!(of_main, of_trial, "nothing of the merge is in it");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_merge_does_not_bring_back_a_record_that_a_person_has_put_aside() {
+    let world = Arc::new(World::on_disk().await);
+    let bank = world.open().await;
+    bank.create_branch(TRIAL, MAIN).await.unwrap();
+    upsert(&bank, TRIAL, &[("ann", 1)]).await;
+    let puts_aside = world.clone();
+    let landed = Arc::new(Meanwhile::at(
+        |call| call.verb == Verb::Head && call.path.as_ref().ends_with(".json"),
+        async move {
+            let name = puts_aside.records().await.into_iter().find(|name| name.ends_with(".json")).unwrap();
+            puts_aside.place.delete(&Key::parse(&format!("__recovery/{name}")).unwrap()).await.unwrap();
+        },
+    ));
+    let ended = world.open_under(landed.clone()).await.unwrap().merge(TRIAL, MAIN, None).await;
+    assert!(landed.happened());
+    assert!(matches!(ended, Err(Error::PendingRecovery { .. })), "{ended:?}");
+    assert!(!world.records().await.iter().any(|name| name.ends_with(".json")), "it stays away");
 }

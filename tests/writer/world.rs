@@ -6,13 +6,15 @@ use crate::support::repos::{TestStore, faulty, on_disk, on_s3, over_memory};
 use arrow::array::{Array, AsArray, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use outrigger::host::Host;
-use outrigger::model::{Permit, Timestamp, Window};
+use outrigger::model::manifest::{Change, CommitIntent, Publish};
+use outrigger::model::{Branch, Permit, TableKey, Timestamp, Window};
 use outrigger::passes::recovery::act::{Handles, Turn};
 use outrigger::passes::recovery::decide::Policy;
 use outrigger::passes::recovery::observe::Grace;
 use outrigger::passes::recovery::run::{Run, run};
 use outrigger::passes::report::{ActionKind, ActionOutcome, PassReport};
 use outrigger::repo;
+use outrigger::repo::staged::{Landed, RowChange};
 use outrigger::store::{Fault, Store, StoreParts, Verb};
 use outrigger::writer::{Error, Limits, NewTable, Parts, Repository, Transaction};
 use std::collections::BTreeMap;
@@ -138,6 +140,34 @@ impl World {
         sidecar.to_string()
     }
 
+    /// What another process does that has begun earlier: it appends to a table of main, and shows that.
+    pub async fn append_beside(&self, table: &str, rows: RecordBatch) {
+        let (repo, main) = (self.repo().await, Branch::main());
+        let (key, operation) = (TableKey::parse(table).unwrap(), next_ulid());
+        let shown = repo.snapshot(&main).await.unwrap().unwrap();
+        let entry = shown.state.entry(&key).unwrap();
+        let base = repo.table_at(&key, entry).await.unwrap().unwrap();
+        let change = RowChange { added: vec![rows.with_schema(base.schema()).unwrap()], ..RowChange::default() };
+        let staged = repo.stage(&base, &main, &change).await.unwrap();
+        let Landed::Yes(made) = repo.land(&base, staged, &operation).await.unwrap() else { panic!("it is first") };
+        let entry = repo.entry_at(&made, made.head()).await.unwrap();
+        let commit = CommitIntent {
+            id: next_ulid(),
+            actor: None,
+            merged_parent: None,
+            created_at: Timestamp(chrono::Utc::now()),
+        };
+        let changes = vec![Change::Show { table: key, entry }];
+        let publish = Publish { changes, commits: vec![commit], ..Publish::default() };
+        let published = repo.publish(&shown, &publish, &operation).await.unwrap();
+        assert!(matches!(published, repo::Published::Committed(_)), "{published:?}");
+    }
+
+    /// As recovery reads it.
+    pub async fn repo(&self) -> repo::Repository {
+        repo::Repository::open(self.place.reopen(StoreParts::real()).await).await.unwrap()
+    }
+
     pub async fn balances(&self) -> BTreeMap<String, i64> {
         self.balances_on(MAIN).await
     }
@@ -169,9 +199,8 @@ impl World {
     /// No crash record is left, and no table is ahead of what is shown.
     pub async fn is_settled(&self) {
         assert_eq!(self.records().await, [""; 0]);
-        let store = self.place.reopen(StoreParts::real()).await;
-        let repo = repo::Repository::open(store).await.unwrap();
-        let main = repo.snapshot(&outrigger::model::Branch::main()).await.unwrap().unwrap();
+        let repo = self.repo().await;
+        let main = repo.snapshot(&Branch::main()).await.unwrap().unwrap();
         for (table, entry) in main.state.entries() {
             let head = repo.table(table, &entry.branch).await.unwrap().unwrap().head();
             assert_eq!(head, entry.version, "{table}");
@@ -184,7 +213,16 @@ impl World {
     }
 
     pub async fn recover_in(&self, window: Option<Window>) -> PassReport {
-        let store = Store::open(&self.place.uri, &self.place.settings, self.place.with(StoreParts::real()));
+        self.recover_with(window, StoreParts::real()).await
+    }
+
+    /// The same through a store that may break.
+    pub async fn recover_under(&self, parts: StoreParts) -> PassReport {
+        self.recover_with(None, parts).await
+    }
+
+    async fn recover_with(&self, window: Option<Window>, parts: StoreParts) -> PassReport {
+        let store = Store::open(&self.place.uri, &self.place.settings, self.place.with(parts));
         let repo = repo::Repository::open(store.await.unwrap()).await.unwrap();
         let policy =
             Policy { grace: Duration::ZERO, idle_grace: Duration::ZERO, window, ..Policy::default() };

@@ -90,6 +90,17 @@ pub struct Registration {
     pub branch: Branch,
 }
 
+/// A table that a merge shows on its target, which had none of that name, as the source shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Brought {
+    /// The table's key.
+    pub table: TableKey,
+    /// The Lance branch of the version that is shown.
+    pub branch: Branch,
+    /// The version.
+    pub version: Version,
+}
+
 /// A table that a schema change drops.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tombstone {
@@ -122,6 +133,9 @@ pub struct Sidecar {
     pub registrations: Vec<Registration>,
     /// Schema changes: tables that it drops.
     pub tombstones: Vec<Tombstone>,
+    /// Merges of native writers: tables that the target lacks. Nothing is committed to them.
+    #[serde(default)]
+    pub brought: Vec<Brought>,
     /// Native writers: which of the branches of that name it was written for.
     pub branch_identity: Option<BranchIdentity>,
     /// Each of its commits names it, as the repository's format demands of every writer: then nothing else is its commit. Not

@@ -1,6 +1,6 @@
 //! Sidecar format 2: format 1 and `confirmed_version`, which a merge records once all of its commits have landed.
 
-use super::{Pin, Registration, Sidecar, Tombstone, Unreadable, from_json, kind_from};
+use super::{Brought, Pin, Registration, Sidecar, Tombstone, Unreadable, from_json, kind_from};
 use crate::model::ids::{Branch, BranchIdentity, OperationId, TableKey, Version};
 use crate::model::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -25,7 +25,9 @@ pub(super) struct File {
     additional_registrations: Vec<NewTable>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     tombstones: Vec<Drop>,
-    /// Native writers only; engines ignore it.
+    /// Native writers only, as what follows; engines ignore both.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    brought_tables: Vec<Shown>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     branch_identifier: Option<BranchIdentity>,
 }
@@ -48,6 +50,14 @@ struct NewTable {
     table_path: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     table_branch: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Shown {
+    table_key: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    table_branch: Option<String>,
+    version: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -79,6 +89,7 @@ impl File {
                 .map(NewTable::into_registration)
                 .collect::<Result<_, _>>()?,
             tombstones: self.tombstones.into_iter().map(Drop::into_tombstone).collect::<Result<_, _>>()?,
+            brought: self.brought_tables.into_iter().map(Shown::into_brought).collect::<Result<_, _>>()?,
             branch_identity: self.branch_identifier,
             names_commits: false,
         })
@@ -125,6 +136,15 @@ pub(super) fn print(sidecar: &Sidecar) -> String {
                 tombstone_version: dropped.version.0,
             })
             .collect(),
+        brought_tables: sidecar
+            .brought
+            .iter()
+            .map(|brought| Shown {
+                table_key: brought.table.to_string(),
+                table_branch: text(&brought.branch),
+                version: brought.version.0,
+            })
+            .collect(),
         branch_identifier: sidecar.branch_identity.clone(),
     };
     serde_json::to_string_pretty(&file).expect("plain structs of strings and numbers serialise")
@@ -149,6 +169,16 @@ impl NewTable {
             table: TableKey::parse(&self.table_key)?,
             recorded_path: self.table_path,
             branch: Branch::parse(self.table_branch.as_deref())?,
+        })
+    }
+}
+
+impl Shown {
+    fn into_brought(self) -> Result<Brought, Unreadable> {
+        Ok(Brought {
+            table: TableKey::parse(&self.table_key)?,
+            branch: Branch::parse(self.table_branch.as_deref())?,
+            version: Version(self.version),
         })
     }
 }

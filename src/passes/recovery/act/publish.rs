@@ -6,14 +6,13 @@ use crate::model::Timestamp;
 use crate::model::audit::{TableOutcome, Verdict};
 use crate::model::history::StepKind;
 use crate::model::manifest::{Change, CommitIntent, Marker, Publish};
-use crate::model::sidecar::Sidecar;
-use crate::model::table_path::table_path;
+use crate::model::sidecar::{Brought, Sidecar};
 use crate::model::{OperationId, Version};
 use crate::passes::recovery::decide::{Decision, TablePlan, TableWork};
 use crate::passes::recovery::observation::{Origin, TableRef, TableSeen};
 use crate::passes::recovery::observe::{Intent, Seen};
 use crate::repo::history::RECOVERY_ACTOR;
-use crate::repo::tables::Table;
+use crate::repo::tables::{Table, dataset_path};
 use crate::repo::{Made, Published, Repository, Snapshot};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -79,14 +78,16 @@ async fn prepared(act: &Act<'_>, base: &Snapshot, tables: &BTreeMap<TableRef, Ta
     }
     let forward = decision.verdict == Verdict::RollForward;
     for (nth, intent) in intents.iter().enumerate() {
+        let mut whole = true;
         if forward {
             schema_changes(repo, base, &intent.sidecar, &mut publish).await?;
+            whole = bring(repo, base, &intent.sidecar, &mut publish).await?;
         }
         let leaves_all = decision.tables.is_empty();
         if decision.verdict == Verdict::NothingToDo || (decision.verdict == Verdict::RollBack && leaves_all) {
             expect_unmoved(base, &intent.sidecar, &mut publish);
         }
-        settle(act, intent, nth, &mut publish);
+        settle(act, intent, nth, whole, &mut publish);
     }
     if intents.is_empty() {
         publish.commits.push(CommitIntent {
@@ -156,15 +157,11 @@ async fn schema_changes(
         if base.state.entry(&new.table).is_some() {
             continue;
         }
-        let location = table_path(&new.table)
-            .ok_or_else(|| Error::corrupt(format!("{} is no key of a table", new.table)))?;
         let Some(table) = repo.table(&new.table, &new.branch).await? else {
             return Err(Error::moved(format!("the dataset of {} went away", new.table)));
         };
         let entry = repo.entry_at(&table, table.head()).await?;
-        publish.expected.insert(new.table.clone(), base.state.actual(&new.table));
-        publish.changes.push(Change::Register { table: new.table.clone(), location });
-        publish.changes.push(Change::Show { table: new.table.clone(), entry });
+        publish.add(&new.table, dataset_path(&new.table)?, entry, base.state.actual(&new.table));
     }
     for dropped in &sidecar.tombstones {
         if base.state.entry(&dropped.table).is_none() {
@@ -176,6 +173,28 @@ async fn schema_changes(
     Ok(())
 }
 
+/// Tables that a merge brings, as its source showed them. `false` if one is there by now in another state: somebody else has brought
+/// it, so this is not the whole merge, and the next one has to do the rest.
+async fn bring(
+    repo: &Repository,
+    base: &Snapshot,
+    sidecar: &Sidecar,
+    publish: &mut Publish,
+) -> Result<bool> {
+    let mut whole = true;
+    for Brought { table, branch, version } in &sidecar.brought {
+        if let Some(there) = base.state.entry(table) {
+            whole &= (&there.branch, there.version) == (branch, *version);
+            continue;
+        }
+        let opened = repo.table(table, branch).await?;
+        let opened = opened.ok_or_else(|| Error::moved(format!("the dataset of {table} went away")))?;
+        let entry = repo.entry_at(&opened, *version).await?;
+        publish.add(table, dataset_path(table)?, entry, base.state.actual(table));
+    }
+    Ok(whole)
+}
+
 /// Nothing was done and nothing is to be done, as long as its tables are shown as they were judged: a writer that has published
 /// meanwhile is not to be recorded as undone.
 fn expect_unmoved(base: &Snapshot, sidecar: &Sidecar, publish: &mut Publish) {
@@ -185,13 +204,13 @@ fn expect_unmoved(base: &Snapshot, sidecar: &Sidecar, publish: &mut Publish) {
 }
 
 /// The marker and the commit of one operation. Of several in one publish each commit is the next one's parent.
-fn settle(act: &Act<'_>, intent: &Intent, nth: usize, publish: &mut Publish) {
+fn settle(act: &Act<'_>, intent: &Intent, nth: usize, whole: bool, publish: &mut Publish) {
     let Act { seen, decision, handles, .. } = act;
     let sidecar = &intent.sidecar;
     let created_at = Timestamp(handles.now().0 + Duration::from_micros(nth as u64));
     // On graph-v3 the engine removes a merge's sidecar before it writes the merge commit: ours stands in for it.
     let merged = match decision.verdict {
-        Verdict::RollForward => true,
+        Verdict::RollForward => whole,
         // A record that was made before the merge confirmed does not prove that this is it; the writer has recorded its own.
         Verdict::AlreadyPublished => {
             intent.origin == Origin::Sidecar || sidecar.pins.iter().all(|pin| pin.confirmed.is_some())

@@ -117,6 +117,7 @@ fn wreck(name: &str, kind: WriterKind) -> Wreck {
         pins: Vec::new(),
         merge_source: (kind == WriterKind::BranchMerge).then(|| "01JYZZ9X2V4B6N8M0Q1W3E5R7T".to_owned()),
         registrations: Vec::new(),
+        brought: Vec::new(),
         tombstones: Vec::new(),
         branch_identity: None,
         names_commits: false,
