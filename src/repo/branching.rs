@@ -170,7 +170,9 @@ impl Repository {
         if branch.is_main() {
             return Ok(Some(Which { identity: BranchIdentity::default(), is_closing: false }));
         }
-        let Some(listed) = branches::list(&self.store, MANIFEST).await?.remove(branch) else { return Ok(None) };
+        let Some(listed) = branches::list(&self.store, MANIFEST).await?.remove(branch) else {
+            return Ok(None);
+        };
         let record = branches::read(&self.store, &listed).await?;
         Ok(record.map(|record| Which { identity: record.identifier, is_closing: listed.closing.is_some() }))
     }

@@ -10,8 +10,8 @@ use super::publish::Published;
 use super::rows::{manifest_batch, manifest_schema, primary_key};
 use super::snapshot::{MANIFEST, Snapshot};
 use super::trouble::explain;
-use crate::error::{Error, Kind, Result};
-use crate::model::manifest::{CommitIntent, Entry, GraphCommit, ManifestState, Publish};
+use crate::error::{Error, Result};
+use crate::model::manifest::{CommitIntent, Entry, ManifestState, Publish};
 use crate::model::table_path::{is_native_name, table_path};
 use crate::model::{Branch, TableKey, Version};
 use crate::store::{Key, Store};
@@ -126,8 +126,8 @@ impl Repository {
 
     /// Adds an empty table to the main line.
     ///
-    /// *Dies before the publish*: a dataset that nobody names, taken over by the next attempt. *Answer lost*: what is there tells.
-    /// *Two at once*: one registers it, the other is refused.
+    /// *Dies before the publish*: a dataset that nobody names, taken over by the next attempt. *Answer lost*: it
+    /// is read back. *Two at once*: one registers it, the other is refused.
     pub async fn create_table(&self, new: &NewTable, commit: CommitIntent) -> Result<()> {
         let (table, name) = (new.table()?, &new.name);
         let main = self.snapshot(&Branch::main()).await?;
@@ -141,17 +141,11 @@ impl Repository {
         let (location, entry) = made(&self.store, new, &operation).await?;
         let mut publish = Publish { commits: vec![commit], ..Publish::default() };
         publish.add(&table, location, entry, Version::ABSENT);
-        let ended = match self.publish(&main, &publish, &operation).await {
-            Ok(Published::Committed(_)) => return Ok(()),
-            Ok(Published::Refused(_)) => Err(exists()),
-            Ok(Published::Contended(error)) => Err(error),
-            Err(error) if error.kind() == Kind::Unknown => Err(error),
-            Err(error) => return Err(error),
-        };
-        // It may be there all the same, after an answer that was lost.
-        let main = self.snapshot(&Branch::main()).await?;
-        let is_there = |commit: &GraphCommit| commit.id == operation;
-        if main.is_some_and(|main| main.state.commits().any(is_there)) { Ok(()) } else { ended }
+        match self.publish(&main, &publish, &operation).await? {
+            Published::Committed(_) => Ok(()),
+            Published::Refused(_) => Err(exists()),
+            Published::Contended(error) => Err(error),
+        }
     }
 }
 

@@ -105,7 +105,10 @@ impl Repository {
                 Some(Closing::Others(closed)) => closed,
             };
             if *others.get_or_insert_with(|| closed.clone()) != closed {
-                return Err(crate::Error::moved(format!("branch {branch} is being deleted by somebody else")).into());
+                return Err(crate::Error::moved(format!(
+                    "branch {branch} is being deleted by somebody else"
+                ))
+                .into());
             }
             if clock.monotonic().since(since) >= TTL {
                 self.repo.reopen_branch(&closed).await?;

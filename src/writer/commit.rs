@@ -262,7 +262,9 @@ impl Commit {
             None => return Err(self.repository.gone(&self.branch)),
             Some(which) if which.is_closing => {
                 let branch = &self.branch;
-                let why = format!("branch {branch} is being deleted; if whoever did that has died, delete it again");
+                let why = format!(
+                    "branch {branch} is being deleted; if whoever did that has died, delete it again"
+                );
                 return Err(crate::Error::moved(why).into());
             }
             Some(_) => {}

@@ -3,13 +3,13 @@
 //! Every table that differs is changed by a commit on the target's own lineage, so nothing of the source is needed afterwards. All of
 //! them are named in the crash record: a recovery that finds them all there can show the whole merge.
 
+use super::branches::public;
 use super::commit::{Commit, Committed};
 use super::draft::Draft;
 use super::error::{Error, MergeConflict, Result};
 use super::keys::Keyed;
 use super::repository::{Repository, named};
 use super::snapshot::open;
-use super::branches::public;
 use crate::model::lineage::merge_base;
 use crate::model::manifest::{CommitIntent, Entry, GraphCommit, Publish};
 use crate::model::sidecar::WriterKind;
@@ -184,7 +184,9 @@ impl Repository {
                 if !entry.branch.is_main() {
                     let (source, target) = (&theirs.branch, &ours.branch);
                     let why = format!("{target} has no table {table}, and {source} has written to it");
-                    return Err(Error::invalid(format!("{why}: merge main into {target} first, which brings it")));
+                    return Err(Error::invalid(format!(
+                        "{why}: merge main into {target} first, which brings it"
+                    )));
                 }
                 brought.insert(table.clone(), entry.clone());
                 continue;
@@ -217,8 +219,7 @@ impl Repository {
 /// A merge in which no row of a table that both have differs is one publish, which needs no crash record.
 async fn record_merge(merge: &Commit, ours: &repo::Snapshot) -> Result<Committed> {
     let Commit { repository, branch, identity, actor, merged, brought, .. } = merge;
-    let commit =
-        CommitIntent { merged_parent: merged.clone(), ..repository.intent(actor.as_deref()) };
+    let commit = CommitIntent { merged_parent: merged.clone(), ..repository.intent(actor.as_deref()) };
     let operation = repository.operation()?;
     let mut publish = Publish { commits: vec![commit.clone()], ..Publish::default() };
     for (table, entry) in brought {

@@ -300,12 +300,19 @@ impl Fault for Full {
 pub struct LosesAnswer {
     nth: usize,
     written: Mutex<usize>,
+    /// Calls after it that are lost as well, on their way to the store.
+    then: AtomicUsize,
 }
 
 impl LosesAnswer {
     /// To the `nth` write, counted from 1.
     pub fn to_write(nth: usize) -> Self {
-        Self { nth, written: Mutex::default() }
+        Self { nth, written: Mutex::default(), then: AtomicUsize::new(0) }
+    }
+
+    /// And the next calls do not reach the store.
+    pub fn and_calls(self, calls: usize) -> Self {
+        Self { then: AtomicUsize::new(calls), ..self }
     }
 
     /// Whether there was such a write.
@@ -316,6 +323,13 @@ impl LosesAnswer {
 
 #[async_trait]
 impl Fault for LosesAnswer {
+    async fn before(&self, _: &Call) -> Result<()> {
+        let one_less = |left: usize| left.checked_sub(1);
+        let is_lost =
+            self.happened() && self.then.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_ok();
+        if is_lost { Err(lost()) } else { Ok(()) }
+    }
+
     async fn after(&self, call: &Call) -> Result<()> {
         if !is_write(call) {
             return Ok(());

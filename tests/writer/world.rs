@@ -147,9 +147,12 @@ impl World {
         let shown = repo.snapshot(&main).await.unwrap().unwrap();
         let entry = shown.state.entry(&key).unwrap();
         let base = repo.table_at(&key, entry).await.unwrap().unwrap();
-        let change = RowChange { added: vec![rows.with_schema(base.schema()).unwrap()], ..RowChange::default() };
+        let change =
+            RowChange { added: vec![rows.with_schema(base.schema()).unwrap()], ..RowChange::default() };
         let staged = repo.stage(&base, &main, &change).await.unwrap();
-        let Landed::Yes(made) = repo.land(&base, staged, &operation).await.unwrap() else { panic!("it is first") };
+        let Landed::Yes(made) = repo.land(&base, staged, &operation).await.unwrap() else {
+            panic!("it is first")
+        };
         let entry = repo.entry_at(&made, made.head()).await.unwrap();
         let commit = CommitIntent {
             id: next_ulid(),

@@ -175,12 +175,7 @@ async fn schema_changes(
 
 /// Tables that a merge brings, as its source showed them. `false` if one is there by now in another state: somebody else has brought
 /// it, so this is not the whole merge, and the next one has to do the rest.
-async fn bring(
-    repo: &Repository,
-    base: &Snapshot,
-    sidecar: &Sidecar,
-    publish: &mut Publish,
-) -> Result<bool> {
+async fn bring(repo: &Repository, base: &Snapshot, sidecar: &Sidecar, publish: &mut Publish) -> Result<bool> {
     let mut whole = true;
     for Brought { table, branch, version } in &sidecar.brought {
         if let Some(there) = base.state.entry(table) {
