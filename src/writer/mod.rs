@@ -45,8 +45,7 @@
 //! | `snapshot` | what a branch shows, for readers |
 //! | `transaction` | what is to be done to several tables |
 //! | `draft`, `keys` | what is to be done to one, folded into one change |
-//! | `commit` | the phases: crash record, tables, manifest, crash record removed |
-//! | `others` | others at the same tables: who goes first |
+//! | `commit` | the phases: crash record, tables, manifest, crash record removed; who goes first; undoing |
 //! | `branches`, `merge` | branches, and putting them together |
 //! | `queue`, `admission` | one commit at a time on a table and branch; how much at once |
 //! | `beat` | that a commit is still under way |
@@ -63,7 +62,6 @@ mod error;
 mod example;
 mod keys;
 mod merge;
-mod others;
 mod queue;
 mod repository;
 mod snapshot;

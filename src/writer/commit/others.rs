@@ -1,14 +1,14 @@
 //! Others at the same tables: who goes first, and what it means that a table is ahead of what is shown.
 
-use super::commit::Commit;
-use super::draft::Draft;
-use super::error::{Error, Result};
-use super::repository::Repository;
+use super::Commit;
 use crate::model::beat::TTL;
 use crate::model::sidecar::{MAX_SIDECAR_BYTES, Sidecar};
 use crate::model::{Branch, OperationId, TableKey};
 use crate::passes::recovery::observe::{Found, find};
 use crate::store::{ControlObject, Meta};
+use crate::writer::draft::Draft;
+use crate::writer::error::{Error, Result};
+use crate::writer::repository::Repository;
 use futures::{FutureExt, StreamExt};
 
 /// Records read at once.
