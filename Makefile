@@ -56,8 +56,9 @@ setup: setup-build setup-s3 setup-promtool
 STATES ?=
 INTEROP := CARGO_TARGET_DIR="$(CARGO_TARGET_DIR)-interop" cargo
 interop: setup setup-interop
-	cargo build --quiet $(WITH)
+	cargo build --quiet $(WITH) --bins --example multi_table_commit
 	$(INTEROP) build --locked --manifest-path tests/interop/Cargo.toml
+	tests/interop/scripts/refuses-native "$(CARGO_TARGET_DIR)/debug/examples/multi_table_commit" "$(CARGO_TARGET_DIR)-interop/debug/interop"
 	scripts/with-s3-server "$(CARGO_TARGET_DIR)-interop/debug/interop" matrix \
 		--outrigger "$(CARGO_TARGET_DIR)/debug/outrigger" --document docs/interop.md $(STATES)
 
