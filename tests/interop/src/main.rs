@@ -69,6 +69,13 @@ enum Command {
         #[arg(long)]
         root: String,
     },
+    /// Open to write, which is all: what the engine says of a root that is not its own.
+    Open {
+        #[arg(long)]
+        engine: Engine,
+        #[arg(long)]
+        root: String,
+    },
     /// Sidecars, pins, heads and transactions.
     Show {
         #[arg(long)]
@@ -157,6 +164,7 @@ async fn run(command: Command) -> Result<ExitCode> {
             let verdict = judge::judge(engine, &Root::open(&root)?, Questions::default()).await?;
             println!("{}", serde_json::to_string_pretty(&verdict)?);
         }
+        Command::Open { engine, root } => drop(engine.open(&root, Access::ReadWrite).await?),
         Command::Show { root, format } => {
             let facts = show::collect(&Root::open(&root)?).await?;
             match format {
