@@ -31,7 +31,7 @@ pub enum Error {
         /// The version that is shown now.
         actual: Version,
     },
-    /// Writers are asked to wait while something is undone. Nothing was written.
+    /// Writers are asked to wait while something is undone. Nothing is left but files that no version names.
     #[error("writers are paused while a crashed commit is undone: try again in {}", humantime::format_duration(*.retry_after))]
     Paused {
         /// When it may be over.

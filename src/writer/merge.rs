@@ -148,6 +148,8 @@ impl Repository {
         let past = past.ok_or_else(|| {
             crate::Error::missing(format!("commit {}, where both parted, is gone", base.id))
         })?;
+        // A merge may read whole tables, of both sides.
+        let _room = self.manager.admission().rewrite(&self.parts.limits)?;
         let (drafts, brought) = self.changes(&past, &theirs, &ours).await?;
         let mut commit = Commit {
             repository: self.clone(),

@@ -173,7 +173,8 @@ impl Repository {
         Transaction::begin(self, &named(branch)?).await
     }
 
-    /// Looks for what is new, so that the next [`Repository::begin`] or [`Repository::snapshot`] need not. Both look by themselves.
+    /// Reads what is new on `main` ahead of time: the next [`Repository::begin`] or [`Repository::snapshot`], which look by themselves,
+    /// has that much less to read.
     ///
     /// ```
     /// # use outrigger::writer::{Error, balances, entries, example};

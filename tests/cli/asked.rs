@@ -162,10 +162,24 @@ async fn a_directory_of_tables_is_named_and_left_alone() {
 }
 
 #[test]
-fn the_demo_mends_two_real_wrecks() {
+fn the_demo_mends_two_real_wrecks_and_kills_writers_at_every_step() {
+    let began = std::time::Instant::now();
     let ran = outrigger(&["demo"]);
     assert_eq!(ran.exit, 0, "{ran:?}");
-    for word in ["roll_forward", "roll_back", "plan", "status"] {
+    assert!(
+        began.elapsed() < std::time::Duration::from_secs(90),
+        "{:?}; alone it takes 43 s",
+        began.elapsed()
+    );
+    for word in [
+        "roll_forward",
+        "roll_back",
+        "plan",
+        "status",
+        "once --gate",
+        "undone, behind the gate",
+        "ROWS BEFORE",
+    ] {
         assert!(ran.out.contains(word), "the demo does not show {word}: {}", ran.out);
     }
     // What is unpacked is as young as the demo: the grace of a crash record has just begun.

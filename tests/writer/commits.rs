@@ -1,11 +1,14 @@
 //! What a transaction does, and what it refuses.
 
 use super::everywhere;
-use crate::support::faults::{LosesAnswer, Meanwhile};
+use crate::support::faults::{Breaks, LosesAnswer, Meanwhile, is_write};
 use crate::world::{ACCOUNTS, JOURNAL, MAIN, TOTAL, World, accounts, balances, journal, transfer};
+use lance::dataset::builder::DatasetBuilder;
 use lance::dataset::{InsertBuilder, WriteParams};
 use lance_file::version::LanceFileVersion;
 use outrigger::Kind;
+use outrigger::model::audit::Verdict;
+use outrigger::model::{Branch, OperationId};
 use outrigger::store::{Key, StoreParts, Verb};
 use outrigger::writer::{Error, NewTable, Parts, Repository};
 use std::sync::Arc;
@@ -103,6 +106,14 @@ async fn no_change_writes_nothing() {
     tx.append(JOURNAL, journal(&[])).await.unwrap();
     tx.overwrite(JOURNAL, journal(&[])).await.unwrap();
     assert_eq!(tx.commit().await.unwrap(), None);
+    // Beside a real change the table of which no row is changed keeps its version (H10).
+    let accounts_at = bank.snapshot(MAIN).await.unwrap().version_of(ACCOUNTS).unwrap();
+    let mut tx = bank.begin(MAIN).await.unwrap();
+    assert_eq!(tx.delete(ACCOUNTS, "id = 'nobody'").await.unwrap(), 0);
+    tx.append(JOURNAL, journal(&[("a", "b", 1)])).await.unwrap();
+    assert_eq!(tx.commit().await.unwrap().unwrap().tables.len(), 1);
+    assert_eq!(bank.snapshot(MAIN).await.unwrap().version_of(ACCOUNTS).unwrap(), accounts_at);
+    let version = version + 1;
     assert_eq!(bank.begin(MAIN).await.unwrap().commit().await.unwrap(), None);
     assert_eq!(bank.snapshot(MAIN).await.unwrap().version(), version);
     world.is_settled().await;
@@ -202,6 +213,13 @@ async fn what_a_writer_has_undone_itself_is_no_conflict_when_it_tries_again() {
     assert!(between.happened());
     assert_eq!((world.balances().await["ann"], world.transfers().await), (99, 2));
     world.is_settled().await;
+    // The first attempt was undone as a recovery would have done it: restored, shown again, and recorded.
+    let repo = world.repo().await;
+    let [audit] = &repo.audit_rows().await.unwrap()[..] else { panic!("one undoing") };
+    assert_eq!(audit.recovery_kind, "RolledBack");
+    let shown = repo.snapshot(&Branch::main()).await.unwrap().unwrap();
+    let marker = shown.state.marker(&OperationId::parse(&audit.operation_id).unwrap()).expect("it is fenced");
+    assert_eq!(marker.verdict, Verdict::RollBack);
 
     // Somebody who has touched them is a conflict.
     let (bank, other) = (world.open().await, world.clone());
@@ -224,4 +242,54 @@ async fn a_record_of_the_same_id_is_left_alone() {
     let error = tx.commit().await.unwrap_err();
     assert!(error.to_string().contains("is there already"), "{error}");
     assert!(world.records().await.contains(&format!("{operation}.json")));
+}
+
+/// The order of the writes that others look at: beat, record, fork, table, manifest; record, beat (H7).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_on_a_branch_writes_in_the_order_of_the_protocol() {
+    let world = World::in_memory().await;
+    world.open().await.create_branch("trial", MAIN).await.unwrap();
+    let calls = Arc::new(Breaks::watching());
+    let mut tx = world.open_under(calls.clone()).await.unwrap().begin("trial").await.unwrap();
+    tx.update(ACCOUNTS, "id = 'ann'", &[("balance", "0")]).await.unwrap();
+    tx.commit().await.unwrap().unwrap();
+    let told = calls.seen().into_iter().filter(is_write).filter_map(|call| {
+        let path = call.path.to_string();
+        let what = [
+            ("/beat.", "beat"),
+            ("__recovery/", "record"),
+            ("__manifest/tree/trial/_versions", "manifest"),
+            ("accounts.lance/_refs/branches/trial.json", "fork's record"),
+            ("accounts.lance/tree/trial/_versions", "table"),
+        ];
+        let (_, what) = what.into_iter().find(|(part, _)| path.contains(part))?;
+        Some(format!("{:?} {what}", call.verb))
+    });
+    assert_eq!(
+        told.collect::<Vec<_>>(),
+        [
+            "Put beat",
+            "Create record",
+            "Create table",
+            "Create fork's record",
+            "Create table",
+            "Create manifest",
+            "Delete record",
+            "Delete beat"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_new_repository_bears_both_stamps() {
+    let world = World::in_memory().await;
+    let at = world.place.dataset_uri(&Key::parse("__manifest").unwrap());
+    let manifest =
+        DatasetBuilder::from_uri(&at).with_session(world.place.store.session()).load().await.unwrap();
+    let stamps = manifest.checkout_version(1).await.unwrap().schema().metadata.clone();
+    assert_eq!(stamps["outrigger:format_version"], "1");
+    assert_eq!(
+        stamps["omnigraph:internal_schema_version"], "1000000",
+        "engines refuse it, and do not stamp it"
+    );
 }

@@ -70,7 +70,7 @@ pub async fn an_answer_that_is_lost_anywhere_is_found_out(world: World) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_writer_that_cannot_go_on_undoes_what_it_has_moved() {
+async fn a_full_disk_at_any_write_shows_all_of_a_commit_or_nothing() {
     let world = World::in_memory().await;
     for after in 0..MOST_WRITES {
         let before = (world.balances().await, world.transfers().await);

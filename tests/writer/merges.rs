@@ -4,6 +4,7 @@ use super::everywhere;
 use crate::support::faults::{Dies, DiesAt, Meanwhile};
 use crate::world::{ACCOUNTS, JOURNAL, MAIN, World, accounts, journal, transfer};
 use arrow::array::AsArray;
+use outrigger::model::sidecar::Sidecar;
 use outrigger::store::{Key, Verb};
 use outrigger::writer::{Error, MergeConflict, MergeOutcome, NewTable, Repository};
 use std::collections::BTreeMap;
@@ -283,7 +284,12 @@ async fn a_merge_whose_table_was_brought_by_another_is_shown_and_not_taken_for_a
         call.verb == Verb::Create && call.path.as_ref().contains("__manifest/tree/old/_versions")
     });
     let ended = world.open_under(Arc::new(dies)).await.unwrap().merge(MAIN, "old", None).await;
-    assert!(matches!(ended, Err(Error::PendingRecovery { .. })), "{ended:?}");
+    let Err(Error::PendingRecovery { sidecar }) = ended else { panic!("{ended:?}") };
+    let key = Key::parse(&format!("__recovery/{sidecar}.json")).unwrap();
+    let record = world.place.get(&key).await.unwrap().unwrap();
+    let record = Sidecar::parse(sidecar.as_str(), &record.bytes).unwrap();
+    assert!(record.pins.iter().all(|pin| pin.confirmed == Some(pin.post_commit)), "{record:?}");
+    assert_eq!((record.pins.len(), record.brought.len()), (1, 1), "all that the merge does is told");
     bank.merge(TRIAL, "old", None).await.unwrap();
     assert_eq!(orders(&bank, "old").await, map(&[]), "as the other has shown it");
     world.recover().await;

@@ -1,9 +1,12 @@
 //! Snapshots and history.
 
+use crate::support::faults::{Breaks, is_write};
+use crate::support::repos::faulty;
 use crate::world::{ACCOUNTS, JOURNAL, MAIN, World, accounts, balances, transfer};
 use outrigger::Kind;
-use outrigger::store::StoreParts;
+
 use outrigger::writer::{At, Error, KeyPart, Repository};
+use std::sync::Arc;
 
 #[tokio::test]
 async fn the_past_is_read_by_version_and_by_commit() {
@@ -51,13 +54,26 @@ async fn a_row_is_read_by_its_key() {
 #[tokio::test]
 async fn a_reader_writes_nothing() {
     let world = World::on_disk().await;
-    let reader = Repository::open_with(world.parts(StoreParts::real()).await, true).await.unwrap();
+    let calls = Arc::new(Breaks::watching());
+    let reader = Repository::open_with(world.parts(faulty(calls.clone())).await, true).await.unwrap();
     assert_eq!(reader.snapshot(MAIN).await.unwrap().count(ACCOUNTS).unwrap(), 3);
-    for error in
-        [reader.begin(MAIN).await.map(|_| ()).unwrap_err(), reader.heal().await.map(|_| ()).unwrap_err()]
-    {
+    assert_eq!(reader.snapshot(MAIN).await.unwrap().rows(ACCOUNTS, None).await.unwrap().num_rows(), 3);
+    assert_eq!(reader.commits(MAIN).await.unwrap().len(), 2);
+    reader.refresh().await.unwrap();
+    for error in [
+        reader.begin(MAIN).await.map(|_| ()).unwrap_err(),
+        reader.heal().await.map(|_| ()).unwrap_err(),
+        reader.create_table(&crate::world::tables()[0]).await.unwrap_err(),
+        reader.create_branch("x", MAIN).await.unwrap_err(),
+        reader.delete_branch("x").await.unwrap_err(),
+        reader.merge(MAIN, MAIN, None).await.map(|_| ()).unwrap_err(),
+        reader.merge_and_delete("x", MAIN, None).await.map(|_| ()).unwrap_err(),
+    ] {
         assert!(error.to_string().contains("read only"), "{error}");
     }
+    let calls = calls.seen();
+    assert!(calls.len() > 3, "{calls:?}");
+    assert!(!calls.iter().any(is_write), "{calls:?}");
     let mut dataset = reader.snapshot(MAIN).await.unwrap().open(ACCOUNTS).await.unwrap();
     assert!(dataset.delete("true").await.is_err(), "a reader's handle commits nothing");
     world.is_settled().await;

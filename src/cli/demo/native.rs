@@ -30,16 +30,39 @@ struct Step {
     title: &'static str,
     /// The write before which the writer is killed.
     before: &'static str,
+    /// What is right to do then, if anything is left.
+    verdict: Option<Verdict>,
+}
+
+impl Step {
     /// Whether its row is shown once it was settled.
-    shown: bool,
+    fn is_shown(&self) -> bool {
+        matches!(self.verdict, Some(Verdict::RollForward | Verdict::AlreadyPublished))
+    }
 }
 
 const STEPS: [Step; 5] = [
-    Step { title: "A  before its crash record", before: "create __recovery/0", shown: false },
-    Step { title: "A  after its crash record", before: "create accounts.lance/_versions", shown: false },
-    Step { title: "B  between two tables", before: "create orders.lance/_versions", shown: false },
-    Step { title: "C  before the manifest", before: "create __manifest/_versions", shown: true },
-    Step { title: "D  before its record is removed", before: "delete __recovery/0", shown: true },
+    Step { title: "A  before its crash record", before: "create __recovery/0", verdict: None },
+    Step {
+        title: "A  after its crash record",
+        before: "create accounts.lance/_versions",
+        verdict: Some(Verdict::NothingToDo),
+    },
+    Step {
+        title: "B  between two tables",
+        before: "create orders.lance/_versions",
+        verdict: Some(Verdict::RollBack),
+    },
+    Step {
+        title: "C  before the manifest",
+        before: "create __manifest/_versions",
+        verdict: Some(Verdict::RollForward),
+    },
+    Step {
+        title: "D  before its record is removed",
+        before: "delete __recovery/0",
+        verdict: Some(Verdict::AlreadyPublished),
+    },
 ];
 
 pub(super) async fn run(number: usize) -> Result<()> {
@@ -49,11 +72,12 @@ pub(super) async fn run(number: usize) -> Result<()> {
     let at = dir.path().to_string_lossy().into_owned();
     let tables = TABLES.map(|name| NewTable { name: name.into(), schema: schema(), key: Vec::new() });
     writer::Repository::create(&at, &tables).await.map_err(plain)?;
+    let before = row_ids(&at).await?;
     let live = Live::start(&at)?;
     let (mut rows, mut expected) = (Vec::new(), BTreeSet::new());
     for step in &STEPS {
         let became = kill_and_settle(&at, step).await?;
-        if step.shown {
+        if step.is_shown() {
             let id = step.before.split_once(' ').map_or(step.before, |(_, part)| part);
             expected.insert(id.to_owned());
         }
@@ -67,7 +91,7 @@ pub(super) async fn run(number: usize) -> Result<()> {
         "\nThe writer beside them had {} commits acknowledged; it was asked {waited} to wait for the gate.",
         acknowledged.len()
     ));
-    check(&at, &expected, &acknowledged).await?;
+    check(&at, &before, &expected, &acknowledged).await?;
     output::line("\n$ outrigger status");
     let uri = RepoUri::parse(&at)?;
     let exit = status::show(&app::open(&uri).await?, &uri, Format::Table, |report| report).await?;
@@ -114,6 +138,9 @@ async fn kill_and_settle(at: &str, step: &Step) -> Result<(String, String)> {
     let repo = app::open(&uri).await?;
     let left = of_the_dead(once_run(&repo, true).await?);
     let needs_gate = left.scopes.iter().any(|scope| scope.waits_for(Window::Gate));
+    if needs_gate != (step.verdict == Some(Verdict::RollBack)) {
+        return Err(wrong(&format!("a writer that was killed {:?} leaves {:?}", step.title, left.scopes)));
+    }
     if needs_gate {
         output::line("A writer was killed between two tables.\n\n$ outrigger status");
         status::show(&repo, &uri, Format::Table, |report| report).await?;
@@ -133,6 +160,9 @@ async fn kill_and_settle(at: &str, step: &Step) -> Result<(String, String)> {
         return Err(wrong(&format!("{}: {}", scope.scope, scope.reason)));
     }
     let verdict = left.scopes.first().map(|scope| scope.verdict);
+    if verdict != step.verdict {
+        return Err(wrong(&format!("a writer that was killed {:?} was judged {verdict:?}", step.title)));
+    }
     Ok(told(verdict))
 }
 
@@ -196,20 +226,33 @@ impl Live {
     }
 }
 
-/// Every row that is shown was acknowledged or completed, and every one that was is shown, once, on all its tables.
-async fn check(at: &str, expected: &BTreeSet<String>, acknowledged: &BTreeSet<String>) -> Result<()> {
+/// The rows of each table that are shown.
+async fn row_ids(at: &str) -> Result<BTreeMap<&'static str, Vec<String>>> {
     let repository = writer::Repository::open_read_only(at).await.map_err(plain)?;
     let snapshot = repository.snapshot("main").await.map_err(plain)?;
-    let mut rows = Vec::new();
     let mut shown = BTreeMap::new();
     for table in TABLES {
         let found = snapshot.rows(table, None).await.map_err(plain)?;
-        let ids: Vec<String> = (0..found.num_rows())
-            .filter_map(|row| arrow::util::display::array_value_to_string(found.column(0), row).ok())
-            .collect();
-        rows.push(vec![table.to_owned(), "0".into(), ids.len().to_string()]);
-        shown.insert(table, ids);
+        let ids = (0..found.num_rows())
+            .filter_map(|row| arrow::util::display::array_value_to_string(found.column(0), row).ok());
+        shown.insert(table, ids.collect());
     }
+    Ok(shown)
+}
+
+/// Every row that is shown was acknowledged or completed, and every one that was is shown, once, on all its tables.
+async fn check(
+    at: &str,
+    before: &BTreeMap<&'static str, Vec<String>>,
+    expected: &BTreeSet<String>,
+    acknowledged: &BTreeSet<String>,
+) -> Result<()> {
+    let shown = row_ids(at).await?;
+    let count = |ids: Option<&Vec<String>>| ids.map_or(0, Vec::len).to_string();
+    let rows: Vec<_> = TABLES
+        .iter()
+        .map(|table| vec![table.to_string(), count(before.get(table)), count(shown.get(table))])
+        .collect();
     output::line("");
     output::table(&["TABLE", "ROWS BEFORE", "ROWS AFTER"], &rows);
     for (table, ids) in &shown {

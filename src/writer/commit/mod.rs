@@ -114,9 +114,7 @@ impl Commit {
         }
         let Repository { manager, parts, .. } = self.repository.clone();
         let bytes = self.drafts.values().map(Draft::bytes).sum();
-        // A merge reads whole tables.
-        let merges = usize::from(self.kind == WriterKind::BranchMerge);
-        let rewrites = self.drafts.values().filter(|draft| draft.replaces_all()).count().max(merges);
+        let rewrites = self.drafts.values().filter(|draft| draft.replaces_all()).count();
         let actor = self.actor.as_deref().unwrap_or(NOBODY);
         let _room = manager.admission().commit(&parts.limits, actor, bytes, rewrites)?;
         let _turns = manager.turns(&self.drafts.keys().cloned().collect(), &self.branch).await;
