@@ -1,7 +1,7 @@
 //! The graph's history as a graph of commits (source: docs/formats.md, "Commit history").
 
 use super::manifest::GraphCommit;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Distance of every ancestor from a commit, itself at 0, both parents followed.
 fn distances<'a>(commits: &BTreeMap<&'a str, &'a GraphCommit>, from: &'a str) -> BTreeMap<&'a str, u64> {
@@ -36,6 +36,20 @@ pub fn merge_base<'a>(
     common
         .min_by_key(|(distance, commit)| (*distance, std::cmp::Reverse(commit.manifest_version)))
         .map(|(_, commit)| commit)
+}
+
+/// Common ancestors that are no ancestors of other common ancestors: one, unless two branches were merged into each other at once.
+/// The engines take the nearest instead ([`merge_base`]), which may lie before a merge of both.
+pub fn latest_common<'a>(commits: &'a [GraphCommit], one: &'a str, other: &'a str) -> Vec<&'a GraphCommit> {
+    let by_id: BTreeMap<&str, &GraphCommit> =
+        commits.iter().map(|commit| (commit.id.as_str(), commit)).collect();
+    let (of_one, of_other) = (distances(&by_id, one), distances(&by_id, other));
+    let common: Vec<&str> = of_one.keys().filter(|id| of_other.contains_key(*id)).copied().collect();
+    // What comes before a common ancestor is one itself, so parents are all that has to be looked at.
+    let parents = |commit: &&'a GraphCommit| [&commit.parent, &commit.merged_parent].map(Option::as_deref);
+    let before: BTreeSet<&str> =
+        common.iter().filter_map(|id| by_id.get(id)).flat_map(parents).flatten().collect();
+    common.into_iter().filter(|id| !before.contains(id)).filter_map(|id| by_id.get(id).copied()).collect()
 }
 
 #[cfg(test)]
@@ -78,6 +92,27 @@ mod tests {
             commit("y", 3, &["x"]),
         ];
         assert_eq!(merge_base(&history, "y", "m").unwrap().id, "x");
+    }
+
+    #[test]
+    fn the_latest_common_commit_is_after_all_merges_of_both() {
+        let history = [
+            commit("a", 1, &[]),
+            commit("b", 2, &["a"]),
+            commit("f", 2, &["a", "b"]),
+            commit("f2", 3, &["f"]),
+            commit("c", 3, &["b"]),
+            commit("d", 4, &["c"]),
+            commit("g", 2, &["a", "d"]),
+        ];
+        let ids = |one, other| -> Vec<String> {
+            latest_common(&history, one, other).into_iter().map(|commit| commit.id.clone()).collect()
+        };
+        assert_eq!(ids("f2", "g"), ["b"]);
+        assert_eq!(ids("g", "d"), ["d"]);
+        let mut crossed = history.to_vec();
+        crossed.extend([commit("h", 4, &["f2", "d"]), commit("i", 5, &["d", "f2"])]);
+        assert_eq!(latest_common(&crossed, "h", "i").len(), 2, "each was merged into the other");
     }
 
     #[test]

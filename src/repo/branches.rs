@@ -31,17 +31,17 @@ pub struct BranchRef {
     pub etag: Option<ETag>,
     /// The record's name.
     pub key: Key,
-    /// The mark of whoever is about to remove it: see [`super::branching`].
-    pub closing: Option<Mark>,
+    /// Marks of those who are about to remove it: see [`super::branching`].
+    pub closing: Vec<Mark>,
 }
 
-/// A mark beside a branch's record: nobody commits on the branch any more, and none is made from it.
+/// A mark beside a branch's record: nobody commits on the branch, and none is made from it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mark {
-    /// Its name.
-    pub key: Key,
-    /// Its state in the store: whose it is.
-    pub etag: Option<ETag>,
+    /// Whose it is: no two marks have the same.
+    pub nonce: String,
+    /// When it was stored, by the store's clock.
+    pub stored_at: StoreTime,
 }
 
 /// What the record says.
@@ -86,22 +86,37 @@ fn refs_dir(dataset: &str) -> Result<Key> {
 /// Every named branch of a dataset, one request. Records under names that are no branch names are skipped: Lance would
 /// not open them either.
 pub async fn list(store: &Store, dataset: &str) -> Result<BTreeMap<Branch, BranchRef>> {
+    let (mut known, marks) = list_with_marks(store, dataset).await?;
+    for (branch, mark) in marks {
+        if let Some(closed) = known.get_mut(&branch) {
+            closed.closing.push(mark);
+        }
+    }
+    Ok(known)
+}
+
+/// The same apart from all marks, also those of branches that are not there.
+pub(super) async fn list_with_marks(
+    store: &Store,
+    dataset: &str,
+) -> Result<(BTreeMap<Branch, BranchRef>, Vec<(Branch, Mark)>)> {
     let (mut known, mut marks) = (BTreeMap::new(), Vec::new());
     for object in store.list(&refs_dir(dataset)?).await? {
         let Meta { key, etag, last_modified, .. } = object;
         if let Some(branch) = branch_in(key.file_name(), RECORD) {
             let stored_at = last_modified;
-            known.insert(branch.clone(), BranchRef { branch, stored_at, etag, key, closing: None });
-        } else if let Some(branch) = branch_in(key.file_name(), CLOSING) {
-            marks.push((branch, Mark { key, etag }));
+            known.insert(branch.clone(), BranchRef { branch, stored_at, etag, key, closing: Vec::new() });
+        } else if let Some((branch, nonce)) = mark_in(key.file_name()) {
+            marks.push((branch, Mark { nonce, stored_at: last_modified }));
         }
     }
-    for (branch, mark) in marks {
-        if let Some(closed) = known.get_mut(&branch) {
-            closed.closing = Some(mark);
-        }
-    }
-    Ok(known)
+    Ok((known, marks))
+}
+
+/// Branch and nonce of a mark: `<branch>.<nonce>.closing`.
+fn mark_in(file: &str) -> Option<(Branch, String)> {
+    let (branch, nonce) = file.strip_suffix(CLOSING)?.rsplit_once('.')?;
+    Some((branch_in(branch, "")?, nonce.to_owned()))
 }
 
 /// The names of named branches.

@@ -3,9 +3,12 @@
 //! A branch is listed by one object, `__manifest/_refs/branches/<name>.json`. Everything else of it is made before that object, and
 //! removed after it: what lies there without it is nobody's.
 //!
-//! Whoever removes a branch puts a mark beside the record, **then** looks for commits that are under way and for branches made from
-//! it; whoever commits writes its crash record, and whoever makes a branch writes its record, **then** looks for the mark. So of two
-//! that meet at least one sees the other.
+//! Whoever removes a branch puts a mark of its own beside the record, **then** looks for commits that are under way and for branches
+//! made from it; whoever commits writes its crash record, and whoever makes a branch writes its record, **then** looks for marks. So of
+//! two that meet at least one sees the other.
+//!
+//! What becomes of a mark is decided once, by an object that is only created: its maker decides to delete just before it removes the
+//! record, and anybody decides to open again where a mark has stood for long. So a maker that slept finds that it is too late.
 
 use super::Repository;
 use super::branches::{self, BranchRecord, BranchRef, CLOSING, Mark};
@@ -13,6 +16,7 @@ use super::clone::Cloned;
 use super::snapshot::{MANIFEST, Snapshot};
 use super::tables::dataset_path;
 use crate::error::{Error, Result};
+use crate::model::beat::TTL;
 use crate::model::{Branch, BranchIdentity, TableKey, Timestamp};
 use crate::store::{Key, Removed, Written};
 
@@ -29,16 +33,7 @@ pub struct Which {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Closed {
     branch: Branch,
-    mark: Mark,
-}
-
-/// How the wish to close a branch ended.
-#[derive(Debug)]
-pub enum Closing {
-    /// It is closed by us.
-    Ours(Closed),
-    /// Somebody else is about to remove it, or has died of it: with this mark.
-    Others(Closed),
+    nonce: String,
 }
 
 impl Repository {
@@ -51,7 +46,7 @@ impl Repository {
     /// meanwhile*: that is seen here, or there. *Dies before it has looked*: at worst a branch whose parent is gone, which `status`
     /// names.
     pub async fn create_branch(&self, from: &Snapshot, branch: &Branch, now: Timestamp) -> Result<()> {
-        let listed = branches::list(&self.store, MANIFEST).await?;
+        let (listed, marks) = branches::list_with_marks(&self.store, MANIFEST).await?;
         if listed.contains_key(branch) {
             return Err(Error::invalid(format!("branch {branch} exists already")));
         }
@@ -60,8 +55,6 @@ impl Repository {
                 "files of an earlier branch {branch} are left in {MANIFEST}: `outrigger repair fork --exclusive` offers to remove them"
             )));
         }
-        let mark = mark_of(branch)?;
-        let of_an_earlier = self.store.head(&mark).await?;
         let parent = listed.get(&from.branch);
         match self.clone_branch(MANIFEST, (&from.branch, from.version), branch, now).await? {
             Cloned::Made => {}
@@ -69,16 +62,16 @@ impl Repository {
                 return Err(Error::invalid(format!("branch {branch} was made by somebody else just now")));
             }
         }
-        // Whoever has removed the last branch of that name has died before its mark was gone.
-        if let Some(etag) = of_an_earlier.and_then(|mark| mark.etag) {
-            self.store.delete_if(&mark, &etag).await?;
+        // Whoever has removed the last branch of that name has died before its marks were gone.
+        for (_, mark) in marks.into_iter().filter(|(of, _)| of == branch) {
+            self.overrule(branch, &mark.nonce).await?;
         }
         if from.branch.is_main() {
             return Ok(());
         }
         let mut listed = branches::list(&self.store, MANIFEST).await?;
         let own = listed.remove(branch);
-        if listed.get(&from.branch).is_some_and(|now| now.closing.is_none() && Some(now) == parent) {
+        if listed.get(&from.branch).is_some_and(|now| now.closing.is_empty() && Some(now) == parent) {
             return Ok(());
         }
         if let Some(own) = own {
@@ -88,51 +81,83 @@ impl Repository {
         Err(Error::moved(format!("branch {} was deleted while {branch} was made from it", from.branch)))
     }
 
-    /// Keeps everybody from committing on a branch and from making others from it, until it is removed or opened again. `nonce`
-    /// tells whose mark it is. `None` if there is no such branch.
+    /// Keeps everybody from committing on a branch and from making others from it, until it is removed or opened again. `nonce` is
+    /// used once. `None` if there is no such branch.
     ///
-    /// *Dies after it*: the branch can be read, and the next who removes it goes on.
-    pub async fn close_branch(&self, branch: &Branch, nonce: &str) -> Result<Option<Closing>> {
-        let key = mark_of(branch)?;
-        let ours = match self.store.create(&key, nonce.to_owned().into()).await? {
-            Written::Committed { .. } => true,
-            Written::Conflict => false,
+    /// *Dies after it*: the branch can be read; the next who removes it goes on, and the next who commits opens it again.
+    pub async fn close_branch(&self, branch: &Branch, nonce: &str) -> Result<Option<Closed>> {
+        let key = file_of(branch, nonce, CLOSING)?;
+        match self.store.create(&key, nonce.to_owned().into()).await? {
+            Written::Committed { .. } => {}
+            Written::Conflict => return Err(Error::internal(format!("{key} is there already"))),
             Written::Unknown { error } => return Err(error),
-        };
-        let Some(listed) = branches::list(&self.store, MANIFEST).await?.remove(branch) else {
-            if ours {
-                self.store.delete(&key).await?;
-            }
-            return Ok(None);
-        };
-        let mark = listed.closing.ok_or_else(|| Error::moved(format!("branch {branch} was opened again")))?;
-        let closed = Closed { branch: branch.clone(), mark };
-        Ok(Some(if ours { Closing::Ours(closed) } else { Closing::Others(closed) }))
+        }
+        let closed = Closed { branch: branch.clone(), nonce: nonce.to_owned() };
+        if branches::list(&self.store, MANIFEST).await?.contains_key(branch) {
+            return Ok(Some(closed));
+        }
+        self.reopen_branch(&closed).await?;
+        Ok(None)
     }
 
     /// Lets others commit again on a branch that is not removed after all.
     pub async fn reopen_branch(&self, closed: &Closed) -> Result<()> {
-        match &closed.mark.etag {
-            Some(etag) => self.store.delete_if(&closed.mark.key, etag).await.map(|_| ()),
-            None => self.store.delete(&closed.mark.key).await,
+        self.store.delete(&file_of(&closed.branch, &closed.nonce, CLOSING)?).await
+    }
+
+    /// Opens a branch again whose marks have all stood for as long as a beat may be silent: their makers are gone, or so slow that
+    /// they will find it opened. Not if one of them has decided to remove the branch.
+    pub async fn reopen_abandoned(&self, branch: &Branch) -> Result<()> {
+        let marks = branches::list(&self.store, MANIFEST).await?.remove(branch).map(|listed| listed.closing);
+        for Mark { nonce, stored_at } in marks.unwrap_or_default() {
+            if self.store.now().is_none_or(|now| now.since(stored_at) < TTL) {
+                continue;
+            }
+            match self.decide(branch, &nonce, OPEN).await? {
+                Written::Committed { .. } => {}
+                Written::Unknown { error } => return Err(error),
+                // To be deleted: the next who does that goes on.
+                Written::Conflict => continue,
+            }
+            tracing::warn!(%branch, nonce, "a branch was to be deleted, and nobody does: opening it");
+            self.store.delete(&file_of(branch, &nonce, CLOSING)?).await?;
+        }
+        Ok(())
+    }
+
+    /// Decides about a mark. Equal bytes are as good as ours: its maker alone decides to delete, and of those who open it one is enough.
+    async fn decide(&self, branch: &Branch, nonce: &str, what: &'static str) -> Result<Written> {
+        self.store.create(&file_of(branch, nonce, DECIDED)?, what.into()).await
+    }
+
+    /// Removes a mark of somebody else, who is told so by the decision, which stays.
+    async fn overrule(&self, branch: &Branch, nonce: &str) -> Result<()> {
+        match self.decide(branch, nonce, OPEN).await? {
+            Written::Unknown { error } => Err(error),
+            Written::Committed { .. } | Written::Conflict => {
+                self.store.delete(&file_of(branch, nonce, CLOSING)?).await
+            }
         }
     }
 
     /// Removes a closed branch: its record, which is what it is listed by, then what was made of it. `forks` are the tables that it
     /// shows forks of.
     ///
-    /// *Dies after the record*: files that nobody lists. *A writer that had been taken for dead is at work on it*: it takes back
-    /// what it publishes, or leaves files that nobody lists. *Made anew meanwhile*: another record, which is left alone, and its
-    /// files with it.
+    /// *Dies after the record*: files that nobody lists. *Dies before it*: nobody commits, and the next who removes it goes on. *A
+    /// writer that had been taken for dead is at work on it*: it takes back what it publishes, or leaves files that nobody lists.
+    /// *Made anew meanwhile*: another record, which is left alone, and its files with it.
     pub async fn delete_branch(&self, closed: &Closed, forks: &[TableKey]) -> Result<()> {
-        let branch = &closed.branch;
-        let mut others = branches::list(&self.store, MANIFEST).await?;
-        let listed = others.remove(branch);
-        let BranchRef { key, etag, closing, .. } =
-            listed.ok_or_else(|| Error::missing(format!("there is no branch {branch}")))?;
-        if closing.as_ref() != Some(&closed.mark) {
-            return Err(Error::moved(format!("branch {branch} was opened again meanwhile")));
+        let Closed { branch, nonce } = closed;
+        match self.decide(branch, nonce, DELETE).await? {
+            Written::Committed { .. } => {}
+            Written::Conflict => {
+                return Err(Error::moved(format!("branch {branch} was opened again meanwhile")));
+            }
+            Written::Unknown { error } => return Err(error),
         }
+        let mut others = branches::list(&self.store, MANIFEST).await?;
+        let BranchRef { key, etag, closing, .. } =
+            others.remove(branch).ok_or_else(|| Error::missing(format!("there is no branch {branch}")))?;
         let etag = etag.ok_or_else(|| Error::internal(format!("{key} has no state")))?;
         if self.store.delete_if(&key, &etag).await? == Removed::Changed {
             return Err(Error::moved(format!("branch {branch} was made anew meanwhile")));
@@ -148,7 +173,11 @@ impl Repository {
             let dataset = dataset_path(table)?;
             told(&dataset, self.remove_branch(&dataset, branch).await);
         }
+        for mark in closing.iter().filter(|mark| mark.nonce != *nonce) {
+            told(MANIFEST, self.overrule(branch, &mark.nonce).await);
+        }
         told(MANIFEST, self.reopen_branch(closed).await);
+        told(MANIFEST, self.store.delete(&file_of(branch, nonce, DECIDED)?).await);
         Ok(())
     }
 
@@ -174,12 +203,20 @@ impl Repository {
             return Ok(None);
         };
         let record = branches::read(&self.store, &listed).await?;
-        Ok(record.map(|record| Which { identity: record.identifier, is_closing: listed.closing.is_some() }))
+        Ok(record.map(|record| Which { identity: record.identifier, is_closing: !listed.closing.is_empty() }))
     }
 }
 
-fn mark_of(branch: &Branch) -> Result<Key> {
+/// What is decided about a mark.
+const DELETE: &str = "delete";
+const OPEN: &str = "open";
+
+/// How the name of a decision ends.
+const DECIDED: &str = ".decided";
+
+/// A file about a branch that belongs to one mark.
+fn file_of(branch: &Branch, nonce: &str, end: &str) -> Result<Key> {
     let name = branch.name().ok_or_else(|| Error::internal("main is never closed"))?;
     let manifest = Key::parse(MANIFEST).map_err(|bad| Error::internal(bad.to_string()))?;
-    Ok(Key::branch_file(&manifest, name, CLOSING))
+    Ok(Key::branch_file(&manifest, &format!("{name}.{nonce}"), end))
 }

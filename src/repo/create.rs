@@ -16,7 +16,7 @@ use crate::model::table_path::{is_native_name, table_path};
 use crate::model::{Branch, TableKey, Version};
 use crate::store::{Key, Store};
 use arrow::array::RecordBatch;
-use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use lance::Dataset;
 use lance::dataset::{InsertBuilder, WriteMode, WriteParams};
 use lance_file::version::LanceFileVersion;
@@ -63,6 +63,11 @@ impl NewTable {
             let field = fields.iter_mut().find(|field| field.name() == column);
             let field = field
                 .ok_or_else(|| Error::invalid(format!("table {name} has no column {column} for its key")))?;
+            if column.contains(['"', '`']) {
+                return Err(Error::invalid(format!(
+                    "column {column} of the key of table {name} has a quotation mark in its name"
+                )));
+            }
             if field.is_nullable() {
                 return Err(Error::invalid(format!(
                     "column {column} of the key of table {name} is nullable"
@@ -74,6 +79,13 @@ impl NewTable {
         }
         if fields.is_empty() {
             return Err(Error::invalid(format!("table {name} has no columns")));
+        }
+        let as_view = |field: &&Field| matches!(field.data_type(), DataType::Utf8View | DataType::BinaryView);
+        if let Some(field) = fields.iter().find(as_view) {
+            let (column, kind) = (field.name(), field.data_type());
+            return Err(Error::invalid(format!(
+                "column {column} of table {name} is {kind}, which Lance reads back as another type: use Utf8, LargeUtf8 or Binary"
+            )));
         }
         Ok(Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone())))
     }

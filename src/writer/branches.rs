@@ -3,11 +3,9 @@
 use super::error::{Error, Result};
 use super::repository::{Repository, named};
 use super::snapshot::{At, Snapshot};
-use crate::model::beat::{EVERY, TTL};
 use crate::model::{Branch, TableKey};
 use crate::passes::recovery::observe::find;
 use crate::repo::branches;
-use crate::repo::branching::{Closed, Closing};
 use crate::repo::snapshot::MANIFEST;
 
 /// What no branch of people's may begin with.
@@ -81,7 +79,8 @@ impl Repository {
     /// It is looked at twice: before anybody is kept from committing, and again when nobody commits any more.
     pub(super) async fn delete(&self, branch: &Branch, newest: Option<&str>) -> Result<()> {
         self.removable(branch, newest).await?;
-        let closed = self.close(branch).await?;
+        let closed = self.repo.close_branch(branch, &(self.parts.ids)()).await?;
+        let closed = closed.ok_or_else(|| self.gone(branch))?;
         let deleted = match self.removable(branch, newest).await {
             Ok(forks) => Ok(self.repo.delete_branch(&closed, &forks).await?),
             Err(error) => Err(error),
@@ -89,33 +88,9 @@ impl Repository {
         if deleted.is_err()
             && let Err(error) = self.repo.reopen_branch(&closed).await
         {
-            tracing::warn!(%branch, %error, "a branch that is not deleted stays closed: delete it, or remove its mark");
+            tracing::warn!(%branch, %error, "a branch that is not deleted stays closed for a moment");
         }
         deleted
-    }
-
-    /// Closes a branch. A mark of somebody else who does nothing for as long as a commit's beat may be silent counts as left behind.
-    async fn close(&self, branch: &Branch) -> Result<Closed> {
-        let clock = &self.parts.host.clock;
-        let (mut others, since) = (None, clock.monotonic());
-        loop {
-            let closed = match self.repo.close_branch(branch, &(self.parts.ids)()).await? {
-                None => return Err(self.gone(branch)),
-                Some(Closing::Ours(closed)) => return Ok(closed),
-                Some(Closing::Others(closed)) => closed,
-            };
-            if *others.get_or_insert_with(|| closed.clone()) != closed {
-                return Err(crate::Error::moved(format!(
-                    "branch {branch} is being deleted by somebody else"
-                ))
-                .into());
-            }
-            if clock.monotonic().since(since) >= TTL {
-                self.repo.reopen_branch(&closed).await?;
-            } else {
-                clock.sleep(EVERY / 2).await;
-            }
-        }
     }
 
     /// Whether nothing is lost with a branch that somebody else needs; the tables that it shows its own forks of. Others show none of

@@ -18,7 +18,7 @@ use arrow::row::OwnedRow;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 /// One table of a transaction.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Draft {
     /// The version that it is based on.
     base: Table,
@@ -111,7 +111,8 @@ impl Draft {
         let rows = self.fitting(rows)?;
         let keyed = self.keyed()?;
         let keys = unique(&self.base.key, &keyed, &rows)?;
-        self.hide_keys(&keyed, &rows, &keys).await?;
+        let replaced = self.of_keys(&keyed, &rows, &keys).await?;
+        self.replace(replaced);
         self.note(|| Repeatable::Upsert(rows.clone()));
         self.added.push(rows);
         Ok(())
@@ -128,9 +129,11 @@ impl Draft {
     /// The rows that are meant go. How many.
     pub(super) async fn delete(&mut self, filter: &str) -> Result<u64> {
         let filter = Filter::parse(&self.schema, filter)?;
+        let meant = self.meant(&filter).await?;
+        let count = meant.count();
         self.repeatable = None;
-        let (_, taken) = self.take(&filter).await?;
-        Ok(taken)
+        self.replace(meant);
+        Ok(count)
     }
 
     /// The rows that are meant get new values. How many.
@@ -148,12 +151,13 @@ impl Draft {
         }
         let filter = Filter::parse(&self.schema, filter)?;
         let assignments = Assignments::parse(&self.schema, assignments)?;
+        let meant = self.meant(&filter).await?;
+        let count = meant.count();
+        let updated = meant.rows.iter().map(|rows| assignments.apply(rows)).collect::<Result<Vec<_>, _>>()?;
         self.repeatable = None;
-        let (rows, taken) = self.take(&filter).await?;
-        for rows in rows {
-            self.added.push(assignments.apply(&rows)?);
-        }
-        Ok(taken)
+        self.replace(meant);
+        self.added.extend(updated);
+        Ok(count)
     }
 
     /// Rows with these keys go, and these come: what a merge has worked out of the base.
@@ -272,12 +276,12 @@ impl Draft {
         }
     }
 
-    async fn hide_keys(&mut self, keyed: &Keyed, rows: &RecordBatch, keys: &HashSet<OwnedRow>) -> Result<()> {
-        for added in &mut self.added {
-            *added = without(added, keyed, keys)?;
-        }
+    /// The rows with these keys, of what would be shown.
+    async fn of_keys(&self, keyed: &Keyed, rows: &RecordBatch, keys: &HashSet<OwnedRow>) -> Result<Meant> {
+        let kept = self.added.iter().map(|added| without(added, keyed, keys)).collect::<Result<_, _>>()?;
+        let mut meant = Meant { kept, ..Meant::default() };
         if self.replaces_all || self.entry.row_count == 0 {
-            return Ok(());
+            return Ok(meant);
         }
         let first = rows.schema().index_of(&self.key[0]);
         let first = first.map_err(|error| Error::invalid(error.to_string()))?;
@@ -285,32 +289,35 @@ impl Draft {
         for Selected { rows: found, addresses } in self.base.select_by(&self.key, &values).await? {
             let keyed = Keyed::by(&found.schema(), &self.key)?;
             let known = keyed.of(&found)?.into_iter().zip(addresses);
-            for (_, address) in known.filter(|(key, _)| keys.contains(key)) {
-                self.hide(address);
-            }
+            meant.addresses.extend(known.filter(|(key, _)| keys.contains(key)).map(|(_, address)| address));
         }
-        Ok(())
+        Ok(meant)
     }
 
     fn hide(&mut self, address: u64) {
         self.hidden.entry(address >> 32).or_default().insert(address as u32);
     }
 
-    /// Takes the rows that are meant out of what would be shown, and how many these are.
-    async fn take(&mut self, filter: &Filter) -> Result<(Vec<RecordBatch>, u64)> {
-        let mut taken = Vec::new();
+    /// The rows for which a filter holds, of what would be shown.
+    async fn meant(&self, filter: &Filter) -> Result<Meant> {
+        let mut meant = Meant::default();
         for Selected { rows, addresses } in self.of_base(Some(filter)).await? {
-            taken.push(kept_rows(&rows, &self.still_there(&addresses))?);
-            addresses.into_iter().for_each(|address| self.hide(address));
+            meant.rows.push(kept_rows(&rows, &self.still_there(&addresses))?);
+            meant.addresses.extend(addresses);
         }
-        for added in &mut self.added {
-            let meant = filter.mask(added)?;
-            taken.push(kept_rows(added, &meant)?);
-            let kept = not(&meant).map_err(|error| Error::invalid(error.to_string()))?;
-            *added = kept_rows(added, &kept)?;
+        for added in &self.added {
+            let mask = filter.mask(added)?;
+            meant.rows.push(kept_rows(added, &mask)?);
+            let kept = not(&mask).map_err(|error| Error::invalid(error.to_string()))?;
+            meant.kept.push(kept_rows(added, &kept)?);
         }
-        let count = taken.iter().map(|rows| rows.num_rows() as u64).sum();
-        Ok((taken, count))
+        Ok(meant)
+    }
+
+    /// Takes rows out of what would be shown. It cannot fail: an operation is done as a whole, or nothing of it.
+    fn replace(&mut self, meant: Meant) {
+        meant.addresses.into_iter().for_each(|address| self.hide(address));
+        self.added = meant.kept;
     }
 
     async fn of_base(&self, filter: Option<&Filter>) -> Result<Vec<Selected>> {
@@ -333,6 +340,23 @@ impl Draft {
             self.hidden.get(&(address >> 32)).is_some_and(|offsets| offsets.contains(&(*address as u32)))
         };
         addresses.iter().map(|address| Some(!hidden(address))).collect()
+    }
+}
+
+/// Rows that an operation is about.
+#[derive(Debug, Default)]
+struct Meant {
+    /// What they hold.
+    rows: Vec<RecordBatch>,
+    /// Those of the base.
+    addresses: Vec<u64>,
+    /// What stays of the rows that were added.
+    kept: Vec<RecordBatch>,
+}
+
+impl Meant {
+    fn count(&self) -> u64 {
+        self.rows.iter().map(|rows| rows.num_rows() as u64).sum()
     }
 }
 

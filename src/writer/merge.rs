@@ -10,17 +10,19 @@ use super::error::{Error, MergeConflict, Result};
 use super::keys::Keyed;
 use super::repository::{Repository, named};
 use super::snapshot::open;
-use crate::model::lineage::merge_base;
+use crate::model::lineage::latest_common;
 use crate::model::manifest::{CommitIntent, Entry, GraphCommit, Publish};
 use crate::model::sidecar::WriterKind;
 use crate::model::{Branch, TableKey, Version};
 use crate::repo::select::Selected;
+use crate::repo::snapshot::MANIFEST;
 use crate::repo::tables::{Table, dataset_path};
-use crate::repo::{self, Published};
+use crate::repo::{self, Published, branches};
 use arrow::array::{ArrayRef, BooleanArray, RecordBatch};
 use arrow::row::{OwnedRow, RowConverter, SortField};
 use arrow::util::display::array_value_to_string;
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 /// How often a merge is worked out anew when somebody commits to the target meanwhile.
 const ATTEMPTS: usize = 5;
@@ -68,7 +70,9 @@ impl Repository {
     /// ```
     pub async fn merge(&self, source: &str, target: &str, actor: Option<&str>) -> Result<MergeOutcome> {
         self.require_writable()?;
-        Ok(self.merged(&named(source)?, &named(target)?, actor).await?.0)
+        let (source, target) = (named(source)?, named(target)?);
+        apart(&source, &target)?;
+        Ok(self.merged(&source, &target, actor).await?.0)
     }
 
     /// Merges, and tells which commit of the source was its newest.
@@ -114,6 +118,7 @@ impl Repository {
     ) -> Result<MergeOutcome> {
         self.require_writable()?;
         let (source, target) = (public(source)?, named(target)?);
+        apart(&source, &target)?;
         self.repo.require_no_children(&source).await?;
         let mut outcome = MergeOutcome::AlreadyUpToDate;
         let mut lost = None;
@@ -140,7 +145,7 @@ impl Repository {
         let theirs = self.repo.snapshot(source).await?.ok_or_else(|| self.gone(source))?;
         let ours = self.repo.snapshot(target).await?.ok_or_else(|| self.gone(target))?;
         ours.writable()?;
-        let Heads { source: merged, base, is_forward } = heads(&theirs, &ours)?;
+        let Heads { source: merged, base, is_forward } = self.heads(&theirs, &ours).await?;
         if base.id == merged {
             return Ok((MergeOutcome::AlreadyUpToDate, merged));
         }
@@ -171,6 +176,21 @@ impl Repository {
         };
         let outcome = if is_forward { MergeOutcome::FastForward } else { MergeOutcome::Merged };
         Ok((outcome(committed), merged))
+    }
+
+    /// A branch knows its own commits and those before it. What both have merged from a third branch is known by that.
+    async fn heads(&self, theirs: &repo::Snapshot, ours: &repo::Snapshot) -> Result<Heads> {
+        let known =
+            |id: &str| [theirs, ours].iter().any(|at| at.state.commits().any(|commit| commit.id == id));
+        let merged = [theirs, ours].into_iter().flat_map(|at| at.state.commits());
+        let others = match merged.filter_map(|commit| commit.merged_parent.as_deref()).all(known) {
+            true => Vec::new(),
+            false => {
+                let listed = branches::list(self.repo.store(), MANIFEST).await?;
+                self.repo.snapshots(branches::public(&listed)).await?.read
+            }
+        };
+        latest(theirs, ours, &others)
     }
 
     /// What is to be done to each table of the target, and which it lacks; all conflicts of all tables together.
@@ -218,6 +238,13 @@ impl Repository {
     }
 }
 
+fn apart(source: &Branch, target: &Branch) -> Result<()> {
+    match source == target {
+        true => Err(Error::invalid(format!("branch {source} cannot be merged into itself"))),
+        false => Ok(()),
+    }
+}
+
 /// A merge in which no row of a table that both have differs is one publish, which needs no crash record.
 async fn record_merge(merge: &Commit, ours: &repo::Snapshot) -> Result<Committed> {
     let Commit { repository, branch, identity, actor, merged, brought, .. } = merge;
@@ -250,13 +277,24 @@ struct Heads {
     is_forward: bool,
 }
 
-fn heads(theirs: &repo::Snapshot, ours: &repo::Snapshot) -> Result<Heads> {
+fn latest(theirs: &repo::Snapshot, ours: &repo::Snapshot, others: &[Arc<repo::Snapshot>]) -> Result<Heads> {
     let (Some(source), Some(target)) = (theirs.state.head(), ours.state.head()) else {
         return Err(Error::invalid("a branch without commits has nothing to merge"));
     };
-    let all: Vec<GraphCommit> = theirs.state.commits().chain(ours.state.commits()).cloned().collect();
-    let base = merge_base(&all, &source.id, &target.id);
-    let base = base.ok_or_else(|| Error::invalid("both branches have no commit in common"))?;
+    let others = others.iter().flat_map(|at| at.state.commits());
+    let all: Vec<GraphCommit> =
+        theirs.state.commits().chain(ours.state.commits()).chain(others).cloned().collect();
+    let base = match latest_common(&all, &source.id, &target.id)[..] {
+        [base] => base,
+        [] => return Err(Error::invalid("both branches have no commit in common")),
+        [one, other, ..] => {
+            return Err(Error::invalid(format!(
+                "both branches were merged into each other at once, from commits {} and {}: what was done since cannot be told; make a \
+                 branch of one of both and do on it what the other has",
+                one.id, other.id
+            )));
+        }
+    };
     let is_forward = base.id == target.id;
     Ok(Heads { source: source.id.clone(), base: base.clone(), is_forward })
 }

@@ -213,9 +213,11 @@ impl Transaction {
             brought: BTreeMap::new(),
             staged: BTreeMap::new(),
         };
+        // As they are now: an attempt may have based them on a later version.
+        let staged = commit.drafts.clone();
         let ended = commit.run().await;
         if let Err(Error::Paused { .. } | Error::Rejected { .. }) = &ended {
-            (self.drafts, self.has_ended) = (commit.drafts, false);
+            (self.drafts, self.has_ended) = (staged, false);
         }
         ended
     }

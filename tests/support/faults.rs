@@ -147,6 +147,17 @@ impl Fault for FailsAfter {
     }
 }
 
+/// The connection breaks at every call for which this holds, before the store does it.
+#[derive(Debug)]
+pub struct FailsAlways(pub fn(&Call) -> bool);
+
+#[async_trait]
+impl Fault for FailsAlways {
+    async fn before(&self, call: &Call) -> Result<()> {
+        if (self.0)(call) { Err(lost()) } else { Ok(()) }
+    }
+}
+
 /// Whether a call changes the store.
 pub fn is_write(call: &Call) -> bool {
     !matches!(call.verb, Verb::Get | Verb::Head | Verb::List)

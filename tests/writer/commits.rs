@@ -1,8 +1,9 @@
 //! What a transaction does, and what it refuses.
 
 use super::everywhere;
-use crate::support::faults::{Breaks, LosesAnswer, Meanwhile, is_write};
+use crate::support::faults::{Breaks, FailsAlways, LosesAnswer, Meanwhile, is_write};
 use crate::world::{ACCOUNTS, JOURNAL, MAIN, TOTAL, World, accounts, balances, journal, transfer};
+use arrow::datatypes::{DataType, Field, Schema};
 use lance::dataset::builder::DatasetBuilder;
 use lance::dataset::{InsertBuilder, WriteParams};
 use lance_file::version::LanceFileVersion;
@@ -292,4 +293,54 @@ async fn a_new_repository_bears_both_stamps() {
         stamps["omnigraph:internal_schema_version"], "1000000",
         "engines refuse it, and do not stamp it"
     );
+}
+
+#[tokio::test]
+async fn an_operation_that_fails_changes_nothing_of_the_transaction() {
+    let world = World::in_memory().await;
+    let bank = world.open().await;
+    let mut tx = bank.begin(MAIN).await.unwrap();
+    tx.append(ACCOUNTS, accounts(&[("dan", 4)])).await.unwrap();
+    for wrong in ["balance / 0", "NULL"] {
+        tx.update(ACCOUNTS, "id <> 'bob'", &[("balance", wrong)]).await.unwrap_err();
+    }
+    assert_eq!(balances(&tx.rows(ACCOUNTS, None).await.unwrap()).len(), 4);
+    tx.commit().await.unwrap().unwrap();
+    assert_eq!(world.total().await, TOTAL + 4);
+}
+
+#[tokio::test]
+async fn what_could_not_be_written_to_is_no_table() {
+    let world = World::in_memory().await;
+    let bank = world.open().await;
+    let table = |name: &str, kind: DataType| NewTable {
+        name: "odd".into(),
+        schema: Arc::new(Schema::new(vec![Field::new(name, kind, false)])),
+        key: vec![name.to_owned()],
+    };
+    for (odd, why) in [
+        (table("a\"b", DataType::Utf8), "quotation mark"),
+        (table("a`b", DataType::Utf8), "quotation mark"),
+        (table("a", DataType::Utf8View), "is Utf8View"),
+    ] {
+        let error = bank.create_table(&odd).await.unwrap_err();
+        assert!(error.to_string().contains(why), "{error}");
+    }
+    bank.create_table(&table("a", DataType::Utf8)).await.expect("nothing is in the way");
+}
+
+/// A put whose connection broke may arrive later: there has to be a record then that explains it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_whose_connection_broke_is_left_to_a_recovery() {
+    let world = World::in_memory().await;
+    let breaks = FailsAlways(|call| {
+        call.verb == Verb::Create && call.path.as_ref().contains("journal.lance/_versions")
+    });
+    let mut tx = world.open_under(Arc::new(breaks)).await.unwrap().begin(MAIN).await.unwrap();
+    transfer(&mut tx, "ann", "bob", 1).await;
+    let Err(Error::PendingRecovery { sidecar }) = tx.commit().await else { panic!("it may come") };
+    assert!(world.records().await.contains(&format!("{sidecar}.json")));
+    world.recover().await;
+    assert_eq!((world.total().await, world.transfers().await), (TOTAL, 0));
+    world.is_settled().await;
 }

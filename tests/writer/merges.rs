@@ -336,6 +336,15 @@ async fn what_is_committed_to_the_source_meanwhile_is_merged_before_it_is_delete
 
     let error = bank.merge_and_delete(MAIN, MAIN, None).await.unwrap_err();
     assert!(error.to_string().contains("main is always there"), "{error}");
+    bank.create_branch(TRIAL, MAIN).await.unwrap();
+    upsert(&bank, TRIAL, &[("dan", 5)]).await;
+    for error in [
+        bank.merge_and_delete(TRIAL, TRIAL, None).await.unwrap_err(),
+        bank.merge(TRIAL, TRIAL, None).await.unwrap_err(),
+    ] {
+        assert!(error.to_string().contains("cannot be merged into itself"), "{error}");
+    }
+    assert_eq!(world.balances_on(TRIAL).await["dan"], 5, "it is there as it was");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -377,4 +386,29 @@ async fn a_merge_does_not_bring_back_a_record_that_a_person_has_put_aside() {
     assert!(landed.happened());
     assert!(matches!(ended, Err(Error::PendingRecovery { .. })), "{ended:?}");
     assert!(!world.records().await.iter().any(|name| name.ends_with(".json")), "it stays away");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_came_by_an_earlier_merge_comes_once_however_far_it_is() {
+    let world = World::in_memory().await;
+    let bank = world.open().await;
+    let note = async |branch: &str, payer: &str| {
+        let mut tx = bank.begin(branch).await.unwrap();
+        tx.append(JOURNAL, journal(&[(payer, "x", 1)])).await.unwrap();
+        tx.commit().await.unwrap().unwrap();
+    };
+    bank.create_branch("f", MAIN).await.unwrap();
+    bank.create_branch("g", MAIN).await.unwrap();
+    note(MAIN, "m1").await;
+    upsert(&bank, MAIN, &[("ann", 1)]).await;
+    bank.merge(MAIN, "f", None).await.unwrap();
+    upsert(&bank, "f", &[("ann", 100)]).await;
+    for payer in ["m2", "m3", "m4", "m5"] {
+        note(MAIN, payer).await;
+    }
+    bank.merge(MAIN, "g", None).await.unwrap();
+    bank.merge("f", "g", None).await.unwrap();
+    assert_eq!(bank.snapshot("g").await.unwrap().count(JOURNAL).unwrap(), 5, "m1 is there once");
+    assert_eq!(world.balances_on("g").await["ann"], 100, "what f has taken back is taken back");
+    world.is_settled().await;
 }

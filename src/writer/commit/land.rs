@@ -51,6 +51,8 @@ impl Commit {
             Forked::Ready(fork) => return Ok(*fork),
             Forked::InTheWay(found) => found,
         };
+        // The records first: whoever has made it shows it before its record goes.
+        let others = find(repo).await?;
         let now = repo.snapshot(&self.branch).await?;
         if now.is_some_and(|now| now.state.entry(table).is_some_and(|entry| entry.branch == self.branch)) {
             return Err(crate::Error::moved(format!(
@@ -59,7 +61,7 @@ impl Commit {
             ))
             .into());
         }
-        Err(Stop::Undo(match self.other_at(&find(repo).await?, &registered.operation, table) {
+        Err(Stop::Undo(match self.other_at(&others, &registered.operation, table) {
             Some(other) => self.of_another(table, other).await?,
             None => Error::OrphanedFork { table: table.clone(), branch: self.branch.clone(), found },
         }))

@@ -97,10 +97,11 @@ enum Stop {
 }
 
 impl From<crate::Error> for Stop {
-    /// After an answer that was lost the commit may be there, and may come later.
+    /// After an answer that was lost, or a connection that broke, the commit may be there, and may come later: a record has to
+    /// explain it then.
     fn from(error: crate::Error) -> Self {
         match error.kind() {
-            Kind::Unknown => Self::Leave(error.into()),
+            Kind::Unknown | Kind::Unavailable => Self::Leave(error.into()),
             _ => Self::Undo(error.into()),
         }
     }

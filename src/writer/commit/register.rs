@@ -64,6 +64,7 @@ impl Commit {
             Some(which) if which.identity != self.identity => return Err(self.repository.gone(&self.branch)),
             None => return Err(self.repository.gone(&self.branch)),
             Some(which) if which.is_closing => {
+                repo.reopen_abandoned(&self.branch).await?;
                 let branch = &self.branch;
                 let why = format!(
                     "branch {branch} is being deleted; if whoever did that has died, delete it again"
