@@ -154,8 +154,13 @@ impl Watcher {
         tracing::warn!(number, "the writers' gate is closed and nobody holds it: opening it");
         let position = Position::Open;
         match create(&self.store, number + 1, position, "a writer", self.clock.now(), &self.ids).await? {
-            Written::Committed { .. } => Ok(Passage::Open),
-            Written::Conflict => Ok(Passage::Closed { retry_after: Duration::from_secs(1) }),
+            // A number counts if it is the highest in a listing made afterwards: others may have closed the gate meanwhile.
+            Written::Committed { .. } if Shown::now(&self.store).await?.highest == Some(number + 1) => {
+                Ok(Passage::Open)
+            }
+            Written::Committed { .. } | Written::Conflict => {
+                Ok(Passage::Closed { retry_after: Duration::from_secs(1) })
+            }
             Written::Unknown { error } => Err(error),
         }
     }

@@ -46,6 +46,21 @@ impl fmt::Debug for Parts {
 
 /// A native repository, to read and to write. Cheap to clone; clones, and handles that are opened anew in the same process, share one
 /// queue.
+///
+/// ```
+/// # use outrigger::writer::{entries, example};
+/// # example(async |bank| {
+/// let elsewhere = bank.clone();
+/// let noted = tokio::spawn(async move {
+///     let mut tx = elsewhere.begin("main").await?;
+///     tx.append("journal", entries(&["from another task"])).await?;
+///     tx.commit().await
+/// });
+/// noted.await.expect("it does not panic")?;
+/// assert_eq!(bank.snapshot("main").await?.count("journal")?, 1);
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug, Clone)]
 pub struct Repository {
     pub(super) repo: repo::Repository,

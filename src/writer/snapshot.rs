@@ -79,6 +79,16 @@ impl KeyPart {
 }
 
 /// What is shown at one moment: it stays as it is while others commit.
+///
+/// ```
+/// # use outrigger::writer::{balances, example};
+/// # example(async |bank| {
+/// let now = bank.snapshot("main").await?;
+/// assert_eq!(now.tables(), ["accounts", "journal"]);
+/// assert_eq!(now.rows("accounts", Some("id = 'ann'")).await?.columns(), balances(&[("ann", 100)]).columns());
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug, Clone)]
 pub struct Snapshot {
     repo: repo::Repository,

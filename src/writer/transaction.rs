@@ -15,6 +15,20 @@ use std::collections::BTreeMap;
 ///
 /// Nothing is written before the commit. Rows that are staged are read back by [`Transaction::rows`]. Dropping it forgets it. Once it
 /// is committed, or has failed to, it has ended: begin another.
+///
+/// ```
+/// # use outrigger::writer::{entries, example};
+/// # example(async |bank| {
+/// let mut tx = bank.begin("main").await?;
+/// tx.update("accounts", "id = 'ann'", &[("balance", "balance - 30")]).await?;
+/// tx.update("accounts", "id = 'bob'", &[("balance", "balance + 30")]).await?;
+/// tx.append("journal", entries(&["ann pays bob"])).await?;
+/// let committed = tx.commit().await?.expect("it changes rows");
+/// assert_eq!(committed.tables.len(), 2);
+/// assert!(tx.commit().await.is_err(), "it has ended");
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug)]
 pub struct Transaction {
     repository: Repository,
