@@ -20,20 +20,26 @@ fn distances<'a>(commits: &BTreeMap<&'a str, &'a GraphCommit>, from: &'a str) ->
     found
 }
 
+/// The ancestors that two commits have in common, each with its summed distance from both.
+fn common<'a>(commits: &'a [GraphCommit], one: &'a str, other: &'a str) -> Vec<(u64, &'a GraphCommit)> {
+    let by_id: BTreeMap<&str, &GraphCommit> =
+        commits.iter().map(|commit| (commit.id.as_str(), commit)).collect();
+    let (of_one, of_other) = (distances(&by_id, one), distances(&by_id, other));
+    let common = of_one.iter().filter_map(|(id, near)| {
+        let far = of_other.get(id)?;
+        Some((near + far, *by_id.get(id)?))
+    });
+    common.collect()
+}
+
 /// The common ancestor with the least summed distance; of equals the one with the higher manifest version.
 pub fn merge_base<'a>(
     commits: &'a [GraphCommit],
     source: &'a str,
     target: &'a str,
 ) -> Option<&'a GraphCommit> {
-    let by_id: BTreeMap<&str, &GraphCommit> =
-        commits.iter().map(|commit| (commit.id.as_str(), commit)).collect();
-    let (from_source, from_target) = (distances(&by_id, source), distances(&by_id, target));
-    let common = from_source.iter().filter_map(|(id, near)| {
-        let far = from_target.get(id)?;
-        Some((near + far, *by_id.get(id)?))
-    });
-    common
+    common(commits, source, target)
+        .into_iter()
         .min_by_key(|(distance, commit)| (*distance, std::cmp::Reverse(commit.manifest_version)))
         .map(|(_, commit)| commit)
 }
@@ -41,15 +47,12 @@ pub fn merge_base<'a>(
 /// Common ancestors that are no ancestors of other common ancestors: one, unless two branches were merged into each other at once.
 /// The engines take the nearest instead ([`merge_base`]), which may lie before a merge of both.
 pub fn latest_common<'a>(commits: &'a [GraphCommit], one: &'a str, other: &'a str) -> Vec<&'a GraphCommit> {
-    let by_id: BTreeMap<&str, &GraphCommit> =
-        commits.iter().map(|commit| (commit.id.as_str(), commit)).collect();
-    let (of_one, of_other) = (distances(&by_id, one), distances(&by_id, other));
-    let common: Vec<&str> = of_one.keys().filter(|id| of_other.contains_key(*id)).copied().collect();
+    let common: Vec<&GraphCommit> =
+        common(commits, one, other).into_iter().map(|(_, commit)| commit).collect();
     // What comes before a common ancestor is one itself, so parents are all that has to be looked at.
     let parents = |commit: &&'a GraphCommit| [&commit.parent, &commit.merged_parent].map(Option::as_deref);
-    let before: BTreeSet<&str> =
-        common.iter().filter_map(|id| by_id.get(id)).flat_map(parents).flatten().collect();
-    common.into_iter().filter(|id| !before.contains(id)).filter_map(|id| by_id.get(id).copied()).collect()
+    let before: BTreeSet<&str> = common.iter().flat_map(parents).flatten().collect();
+    common.into_iter().filter(|commit| !before.contains(commit.id.as_str())).collect()
 }
 
 #[cfg(test)]

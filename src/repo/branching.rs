@@ -25,8 +25,8 @@ use crate::store::{Key, Removed, Written};
 pub struct Which {
     /// What tells it from the others.
     pub identity: BranchIdentity,
-    /// Whether it is about to be removed: then no commit begins on it.
-    pub is_closing: bool,
+    /// Marks of those who are about to remove it: while there is one no commit begins on it.
+    pub closing: Vec<Mark>,
 }
 
 /// A branch on which nobody commits any more: what is to be removed, or opened again.
@@ -102,27 +102,30 @@ impl Repository {
 
     /// Lets others commit again on a branch that is not removed after all.
     pub async fn reopen_branch(&self, closed: &Closed) -> Result<()> {
-        self.store.delete(&file_of(&closed.branch, &closed.nonce, CLOSING)?).await
+        self.remove_mark(&closed.branch, &closed.nonce).await
     }
 
-    /// Opens a branch again whose marks have all stood for as long as a beat may be silent: their makers are gone, or so slow that
-    /// they will find it opened. Not if one of them has decided to remove the branch.
-    pub async fn reopen_abandoned(&self, branch: &Branch) -> Result<()> {
-        let marks = branches::list(&self.store, MANIFEST).await?.remove(branch).map(|listed| listed.closing);
-        for Mark { nonce, stored_at } in marks.unwrap_or_default() {
-            if self.store.now().is_none_or(|now| now.since(stored_at) < TTL) {
+    /// Takes marks off a branch that have stood for as long as a beat may be silent: their makers are gone, or so slow that they will
+    /// find it decided. Not where the maker has decided to remove the branch.
+    pub async fn reopen_abandoned(&self, branch: &Branch, marks: &[Mark]) -> Result<()> {
+        for Mark { nonce, stored_at } in marks {
+            if self.store.now().is_none_or(|now| now.since(*stored_at) < TTL) {
                 continue;
             }
-            match self.decide(branch, &nonce, OPEN).await? {
+            match self.decide(branch, nonce, OPEN).await? {
                 Written::Committed { .. } => {}
                 Written::Unknown { error } => return Err(error),
                 // To be deleted: the next who does that goes on.
                 Written::Conflict => continue,
             }
             tracing::warn!(%branch, nonce, "a branch was to be deleted, and nobody does: opening it");
-            self.store.delete(&file_of(branch, &nonce, CLOSING)?).await?;
+            self.remove_mark(branch, nonce).await?;
         }
         Ok(())
+    }
+
+    async fn remove_mark(&self, branch: &Branch, nonce: &str) -> Result<()> {
+        self.store.delete(&file_of(branch, nonce, CLOSING)?).await
     }
 
     /// Decides about a mark. Equal bytes are as good as ours: its maker alone decides to delete, and of those who open it one is enough.
@@ -130,14 +133,10 @@ impl Repository {
         self.store.create(&file_of(branch, nonce, DECIDED)?, what.into()).await
     }
 
-    /// Removes a mark of somebody else, who is told so by the decision, which stays.
+    /// Removes a mark of somebody else, whatever was decided: without a decision of its own its maker is told by ours, which stays.
     async fn overrule(&self, branch: &Branch, nonce: &str) -> Result<()> {
-        match self.decide(branch, nonce, OPEN).await? {
-            Written::Unknown { error } => Err(error),
-            Written::Committed { .. } | Written::Conflict => {
-                self.store.delete(&file_of(branch, nonce, CLOSING)?).await
-            }
-        }
+        self.store.ensure(&file_of(branch, nonce, DECIDED)?, OPEN.into()).await?;
+        self.remove_mark(branch, nonce).await
     }
 
     /// Removes a closed branch: its record, which is what it is listed by, then what was made of it. `forks` are the tables that it
@@ -197,13 +196,13 @@ impl Repository {
     /// Which of the branches of that name is there; `None` if none is.
     pub async fn which(&self, branch: &Branch) -> Result<Option<Which>> {
         if branch.is_main() {
-            return Ok(Some(Which { identity: BranchIdentity::default(), is_closing: false }));
+            return Ok(Some(Which { identity: BranchIdentity::default(), closing: Vec::new() }));
         }
         let Some(listed) = branches::list(&self.store, MANIFEST).await?.remove(branch) else {
             return Ok(None);
         };
         let record = branches::read(&self.store, &listed).await?;
-        Ok(record.map(|record| Which { identity: record.identifier, is_closing: !listed.closing.is_empty() }))
+        Ok(record.map(|record| Which { identity: record.identifier, closing: listed.closing }))
     }
 }
 

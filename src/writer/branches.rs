@@ -81,25 +81,25 @@ impl Repository {
         self.removable(branch, newest).await?;
         let closed = self.repo.close_branch(branch, &(self.parts.ids)()).await?;
         let closed = closed.ok_or_else(|| self.gone(branch))?;
-        let deleted = match self.removable(branch, newest).await {
+        match self.removable(branch, newest).await {
+            // Decided: whatever fails from here on, the branch stays closed until it is deleted.
             Ok(forks) => Ok(self.repo.delete_branch(&closed, &forks).await?),
-            Err(error) => Err(error),
-        };
-        if deleted.is_err()
-            && let Err(error) = self.repo.reopen_branch(&closed).await
-        {
-            tracing::warn!(%branch, %error, "a branch that is not deleted stays closed for a moment");
+            Err(refused) => {
+                if let Err(error) = self.repo.reopen_branch(&closed).await {
+                    tracing::warn!(%branch, %error, "a branch that is not deleted stays closed for a moment");
+                }
+                Err(refused)
+            }
         }
-        deleted
     }
 
     /// Whether nothing is lost with a branch that somebody else needs; the tables that it shows its own forks of. Others show none of
     /// these: they would have been made from it.
     async fn removable(&self, branch: &Branch, newest: Option<&str>) -> Result<Vec<TableKey>> {
-        if self.repo.which(branch).await?.is_none() {
+        let found = find(&self.repo).await?;
+        if !found.branches.contains_key(branch) {
             return Err(self.gone(branch));
         }
-        let found = find(&self.repo).await?;
         if let Some(unjudged) = found.unjudged.first() {
             let why = "cannot be read, and may be of a commit on it: see `outrigger sidecars show`";
             return Err(Error::invalid(format!("branch {branch} is not deleted: {} {why}", unjudged.key)));

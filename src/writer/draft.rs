@@ -166,12 +166,8 @@ impl Draft {
         let keys: HashSet<OwnedRow> = keys.into_iter().collect();
         if !keys.is_empty() {
             // Every key is read: those that are meant are known by what they compare as only.
-            for Selected { rows: found, addresses } in self.base.select_columns(&self.key).await? {
-                let known = Keyed::by(&found.schema(), &self.key)?.of(&found)?.into_iter().zip(addresses);
-                for (_, address) in known.filter(|(key, _)| keys.contains(key)) {
-                    self.hide(address);
-                }
-            }
+            let found = self.base.select_columns(&self.key).await?;
+            self.with_keys(found, &keys)?.into_iter().for_each(|address| self.hide(address));
         }
         self.add(rows)
     }
@@ -286,10 +282,16 @@ impl Draft {
         let first = rows.schema().index_of(&self.key[0]);
         let first = first.map_err(|error| Error::invalid(error.to_string()))?;
         let values: Vec<ArrayRef> = vec![rows.column(first).clone()];
-        for Selected { rows: found, addresses } in self.base.select_by(&self.key, &values).await? {
-            let keyed = Keyed::by(&found.schema(), &self.key)?;
-            let known = keyed.of(&found)?.into_iter().zip(addresses);
-            meant.addresses.extend(known.filter(|(key, _)| keys.contains(key)).map(|(_, address)| address));
+        meant.addresses = self.with_keys(self.base.select_by(&self.key, &values).await?, keys)?;
+        Ok(meant)
+    }
+
+    /// Where the rows with these keys are, of some that were read.
+    fn with_keys(&self, found: Vec<Selected>, keys: &HashSet<OwnedRow>) -> Result<Vec<u64>> {
+        let mut meant = Vec::new();
+        for Selected { rows, addresses } in found {
+            let known = Keyed::by(&rows.schema(), &self.key)?.of(&rows)?.into_iter().zip(addresses);
+            meant.extend(known.filter(|(key, _)| keys.contains(key)).map(|(_, address)| address));
         }
         Ok(meant)
     }

@@ -7,22 +7,16 @@ use super::branches::public;
 use super::commit::{Commit, Committed};
 use super::draft::Draft;
 use super::error::{Error, MergeConflict, Result};
-use super::keys::Keyed;
 use super::repository::{Repository, named};
 use super::snapshot::open;
+use super::three_way::Sides;
 use crate::model::lineage::latest_common;
-use crate::model::manifest::{CommitIntent, Entry, GraphCommit, Publish};
+use crate::model::manifest::{Entry, GraphCommit};
 use crate::model::sidecar::WriterKind;
-use crate::model::{Branch, TableKey, Version};
-use crate::repo::select::Selected;
+use crate::model::{Branch, TableKey};
 use crate::repo::snapshot::MANIFEST;
-use crate::repo::tables::{Table, dataset_path};
 use crate::repo::{self, Published, branches};
-use arrow::array::{ArrayRef, BooleanArray, RecordBatch};
-use arrow::row::{OwnedRow, RowConverter, SortField};
-use arrow::util::display::array_value_to_string;
-use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How often a merge is worked out anew when somebody commits to the target meanwhile.
 const ATTEMPTS: usize = 5;
@@ -82,14 +76,14 @@ impl Repository {
         target: &Branch,
         actor: Option<&str>,
     ) -> Result<(MergeOutcome, String)> {
-        let mut lost = None;
-        for _ in 0..ATTEMPTS {
+        let mut left = ATTEMPTS;
+        loop {
+            left -= 1;
             match self.merge_once(source, target, actor).await {
-                Err(error @ Error::Conflict { .. }) => lost = Some(error),
+                Err(Error::Conflict { .. }) if left > 0 => {}
                 ended => return ended,
             }
         }
-        Err(lost.unwrap_or_else(|| crate::Error::internal("no attempt was made").into()))
     }
 
     /// The same, and removes the source once all of it is merged: what others commit to it meanwhile is merged as well.
@@ -120,19 +114,18 @@ impl Repository {
         let (source, target) = (public(source)?, named(target)?);
         apart(&source, &target)?;
         self.repo.require_no_children(&source).await?;
-        let mut outcome = MergeOutcome::AlreadyUpToDate;
-        let mut lost = None;
-        for _ in 0..ATTEMPTS {
+        let (mut outcome, mut left) = (MergeOutcome::AlreadyUpToDate, ATTEMPTS);
+        loop {
+            left -= 1;
             let (merged, newest) = self.merged(&source, &target, actor).await?;
             if merged != MergeOutcome::AlreadyUpToDate {
                 outcome = merged;
             }
             match self.delete(&source, Some(&newest)).await {
-                Err(error) if error.is_contention() => lost = Some(error),
+                Err(error) if error.is_contention() && left > 0 => {}
                 ended => return ended.map(|()| outcome),
             }
         }
-        Err(lost.unwrap_or_else(|| crate::Error::internal("no attempt was made").into()))
     }
 
     async fn merge_once(
@@ -145,7 +138,8 @@ impl Repository {
         let theirs = self.repo.snapshot(source).await?.ok_or_else(|| self.gone(source))?;
         let ours = self.repo.snapshot(target).await?.ok_or_else(|| self.gone(target))?;
         ours.writable()?;
-        let Heads { source: merged, base, is_forward } = self.heads(&theirs, &ours).await?;
+        let history = self.history(&theirs, &ours).await?;
+        let Heads { source: merged, base, is_forward } = heads(&theirs, &ours, &history)?;
         if base.id == merged {
             return Ok((MergeOutcome::AlreadyUpToDate, merged));
         }
@@ -178,19 +172,18 @@ impl Repository {
         Ok((outcome(committed), merged))
     }
 
-    /// A branch knows its own commits and those before it. What both have merged from a third branch is known by that.
-    async fn heads(&self, theirs: &repo::Snapshot, ours: &repo::Snapshot) -> Result<Heads> {
-        let known =
-            |id: &str| [theirs, ours].iter().any(|at| at.state.commits().any(|commit| commit.id == id));
-        let merged = [theirs, ours].into_iter().flat_map(|at| at.state.commits());
-        let others = match merged.filter_map(|commit| commit.merged_parent.as_deref()).all(known) {
-            true => Vec::new(),
-            false => {
-                let listed = branches::list(self.repo.store(), MANIFEST).await?;
-                self.repo.snapshots(branches::public(&listed)).await?.read
-            }
-        };
-        latest(theirs, ours, &others)
+    /// The commits that two branches know, their own and those before; and, where they have merged others, what the other branches
+    /// know.
+    async fn history(&self, theirs: &repo::Snapshot, ours: &repo::Snapshot) -> Result<Vec<GraphCommit>> {
+        let of_both = || theirs.state.commits().chain(ours.state.commits());
+        let known: BTreeSet<&str> = of_both().map(|commit| commit.id.as_str()).collect();
+        let mut history: Vec<GraphCommit> = of_both().cloned().collect();
+        if !of_both().filter_map(|commit| commit.merged_parent.as_deref()).all(|id| known.contains(id)) {
+            let listed = branches::list(self.repo.store(), MANIFEST).await?;
+            let others = self.repo.snapshots(branches::public(&listed)).await?.read;
+            history.extend(others.iter().flat_map(|at| at.state.commits()).cloned());
+        }
+        Ok(history)
     }
 
     /// What is to be done to each table of the target, and which it lacks; all conflicts of all tables together.
@@ -217,7 +210,7 @@ impl Repository {
                 continue;
             }
             let Some(before) = past.state.entry(table) else {
-                let why = format!("commit {}, where both parted, has no table {table}", past.version);
+                let why = format!("version {}, where both parted, has no table {table}", past.version);
                 return Err(Error::invalid(format!("{why}: what was done to it cannot be told")));
             };
             if is_same(before, entry) {
@@ -247,13 +240,9 @@ fn apart(source: &Branch, target: &Branch) -> Result<()> {
 
 /// A merge in which no row of a table that both have differs is one publish, which needs no crash record.
 async fn record_merge(merge: &Commit, ours: &repo::Snapshot) -> Result<Committed> {
-    let Commit { repository, branch, identity, actor, merged, brought, .. } = merge;
-    let commit = CommitIntent { merged_parent: merged.clone(), ..repository.intent(actor.as_deref()) };
+    let Commit { repository, branch, identity, .. } = merge;
     let operation = repository.operation()?;
-    let mut publish = Publish { commits: vec![commit.clone()], ..Publish::default() };
-    for (table, entry) in brought {
-        publish.add(table, dataset_path(table)?, entry.clone(), Version::ABSENT);
-    }
+    let (commit, publish) = merge.recorded()?;
     match repository.repo.publish(ours, &publish, operation.as_str()).await? {
         Published::Committed(made) => {
             repository.require_branch(branch, identity, &made).await?;
@@ -277,14 +266,11 @@ struct Heads {
     is_forward: bool,
 }
 
-fn latest(theirs: &repo::Snapshot, ours: &repo::Snapshot, others: &[Arc<repo::Snapshot>]) -> Result<Heads> {
+fn heads(theirs: &repo::Snapshot, ours: &repo::Snapshot, history: &[GraphCommit]) -> Result<Heads> {
     let (Some(source), Some(target)) = (theirs.state.head(), ours.state.head()) else {
         return Err(Error::invalid("a branch without commits has nothing to merge"));
     };
-    let others = others.iter().flat_map(|at| at.state.commits());
-    let all: Vec<GraphCommit> =
-        theirs.state.commits().chain(ours.state.commits()).chain(others).cloned().collect();
-    let base = match latest_common(&all, &source.id, &target.id)[..] {
+    let base = match latest_common(history, &source.id, &target.id)[..] {
         [base] => base,
         [] => return Err(Error::invalid("both branches have no commit in common")),
         [one, other, ..] => {
@@ -297,228 +283,4 @@ fn latest(theirs: &repo::Snapshot, ours: &repo::Snapshot, others: &[Arc<repo::Sn
     };
     let is_forward = base.id == target.id;
     Ok(Heads { source: source.id.clone(), base: base.clone(), is_forward })
-}
-
-/// One table: where both parted, and each side now.
-struct Sides {
-    base: Table,
-    theirs: Table,
-    ours: Table,
-}
-
-/// A row of one side: what it holds, told by a value that compares, and where to find it.
-struct Row {
-    content: OwnedRow,
-    batch: usize,
-    index: usize,
-}
-
-/// Rows of one side that the other may not have, by their keys.
-struct Part {
-    batches: Vec<Selected>,
-    rows: HashMap<OwnedRow, Row>,
-}
-
-/// Keys as text.
-type Keys = Vec<Vec<String>>;
-
-impl Sides {
-    /// The change of the target, or the keys of the rows that both have changed.
-    async fn merged(&self, shown: &Entry) -> Result<Result<Draft, Keys>> {
-        let Self { base, theirs, ours } = self;
-        let table = &ours.key;
-        if theirs.schema() != base.schema() || theirs.schema() != ours.schema() {
-            return Err(Error::invalid(format!(
-                "the columns of {table} differ between the branches: merge them by hand"
-            )));
-        }
-        if theirs.has_blobs() {
-            return Err(Error::invalid(format!("{table} holds blobs, which cannot be merged")));
-        }
-        let key = ours.key_columns();
-        let mut draft = Draft::new(ours.clone(), shown.clone());
-        if key.is_empty() {
-            self.counted(&mut draft).await?;
-            return Ok(Ok(draft));
-        }
-        let [was, is] = parts(base, theirs, &key).await?;
-        let [was_there, is_here] = parts(base, ours, &key).await?;
-        let mut conflicts = Vec::new();
-        let (mut goes, mut comes) = (Vec::new(), Vec::new());
-        for (id, before) in &was.rows {
-            let now = is.rows.get(id);
-            if now.is_some_and(|now| now.content == before.content) {
-                continue;
-            }
-            // What the target has of it: as it was, unless it has changed it as well.
-            let touched = was_there
-                .rows
-                .get(id)
-                .is_some_and(|there| is_here.rows.get(id).is_none_or(|here| here.content != there.content));
-            let here = is_here.rows.get(id);
-            let same = here.map(|here| &here.content) == now.map(|now| &now.content);
-            match (touched, same) {
-                (true, true) => {}
-                (true, false) => conflicts.push(text_of(&was, before, &key)?),
-                (false, _) => {
-                    goes.push(id.clone());
-                    comes.extend(now);
-                }
-            }
-        }
-        for (id, new) in is.rows.iter().filter(|(id, _)| !was.rows.contains_key(*id)) {
-            let here = is_here.rows.get(id).filter(|_| !was_there.rows.contains_key(id));
-            match here {
-                None => comes.push(new),
-                Some(here) if here.content == new.content => {}
-                Some(_) => conflicts.push(text_of(&is, new, &key)?),
-            }
-        }
-        if !conflicts.is_empty() {
-            conflicts.sort();
-            return Ok(Err(conflicts));
-        }
-        draft.replace_keys(goes, is.taken(&comes)?).await?;
-        Ok(Ok(draft))
-    }
-
-    /// Rows that cannot be told apart are counted: what the source has more of comes, what it has less of goes, unless the target has
-    /// taken as many of these away by itself.
-    async fn counted(&self, draft: &mut Draft) -> Result<()> {
-        let (mut theirs, ours) =
-            (counts(&self.base, &self.theirs).await?, counts(&self.base, &self.ours).await?);
-        let gone_here = |row: &OwnedRow| ours.rows.get(row).map_or(0, |(count, _)| (-count).max(0));
-        let mut goes: HashMap<OwnedRow, i64> = HashMap::new();
-        let mut comes = Vec::new();
-        for (row, (count, place)) in theirs.rows.drain() {
-            if let (true, Some(place)) = (count > 0, place) {
-                comes.extend(std::iter::repeat_n(place, count as usize));
-            }
-            let left = -count - gone_here(&row);
-            if left > 0 {
-                goes.insert(row, left);
-            }
-        }
-        if !goes.is_empty() {
-            let whole = whole_rows(&self.ours)?;
-            for Selected { rows, addresses } in self.ours.select(None).await? {
-                for (row, address) in converted(&whole, &rows)?.into_iter().zip(addresses) {
-                    if let Some(left) = goes.get_mut(&row).filter(|left| **left > 0) {
-                        *left -= 1;
-                        draft.take_away(address);
-                    }
-                }
-            }
-        }
-        let mut rows = Vec::new();
-        for (batch, index) in comes {
-            rows.push(theirs.batches[batch].slice(index, 1));
-        }
-        draft.add(rows)
-    }
-}
-
-/// How many more of each row one version has than another, with a place of one that it has.
-struct Counts {
-    batches: Vec<RecordBatch>,
-    rows: HashMap<OwnedRow, (i64, Option<(usize, usize)>)>,
-}
-
-async fn counts(base: &Table, now: &Table) -> Result<Counts> {
-    let [of_base, of_now] = differing(base, now);
-    let whole = whole_rows(base)?;
-    let mut rows: HashMap<OwnedRow, (i64, Option<(usize, usize)>)> = HashMap::new();
-    for found in base.select_fragments(&of_base).await? {
-        for row in converted(&whole, &found.rows)? {
-            rows.entry(row).or_default().0 -= 1;
-        }
-    }
-    let mut batches = Vec::new();
-    for (batch, found) in now.select_fragments(&of_now).await?.into_iter().enumerate() {
-        for (index, row) in converted(&whole, &found.rows)?.into_iter().enumerate() {
-            let (count, place) = rows.entry(row).or_default();
-            (*count, *place) = (*count + 1, Some((batch, index)));
-        }
-        batches.push(found.rows);
-    }
-    Ok(Counts { batches, rows })
-}
-
-/// Compares whole rows.
-fn whole_rows(table: &Table) -> Result<RowConverter> {
-    let schema = table.schema();
-    let fields = schema.fields().iter().map(|field| SortField::new(field.data_type().clone()));
-    RowConverter::new(fields.collect())
-        .map_err(|error| Error::invalid(format!("rows of {} cannot be compared: {error}", table.key)))
-}
-
-fn converted(whole: &RowConverter, rows: &RecordBatch) -> Result<Vec<OwnedRow>> {
-    let contents = whole.convert_columns(rows.columns());
-    let contents = contents.map_err(|error| Error::invalid(format!("rows cannot be compared: {error}")))?;
-    Ok(contents.iter().map(|row| row.owned()).collect())
-}
-
-/// Fragments that one version has and another has not, of each of both: rows in the others are the same.
-fn differing(one: &Table, other: &Table) -> [Vec<u64>; 2] {
-    let (of_one, of_other) = (one.fragment_files(), other.fragment_files());
-    let missing = |from: &BTreeMap<u64, String>, of: &BTreeMap<u64, String>| {
-        from.iter()
-            .filter(|(_, files)| !of.values().any(|known| known == *files))
-            .map(|(id, _)| *id)
-            .collect()
-    };
-    [missing(&of_one, &of_other), missing(&of_other, &of_one)]
-}
-
-/// The rows of two versions that may differ.
-async fn parts(one: &Table, other: &Table, key: &[String]) -> Result<[Part; 2]> {
-    let [of_one, of_other] = differing(one, other);
-    Ok([part(one, &of_one, key).await?, part(other, &of_other, key).await?])
-}
-
-async fn part(table: &Table, fragments: &[u64], key: &[String]) -> Result<Part> {
-    let batches = table.select_fragments(fragments).await?;
-    let schema = table.schema();
-    let keyed = Keyed::by(&schema, key)?;
-    let whole = whole_rows(table)?;
-    let mut rows = HashMap::new();
-    for (batch, found) in batches.iter().enumerate() {
-        let contents = converted(&whole, &found.rows)?;
-        for (index, (id, content)) in keyed.of(&found.rows)?.into_iter().zip(contents).enumerate() {
-            let row = Row { content, batch, index };
-            if rows.insert(id, row).is_some() {
-                return Err(Error::invalid(format!(
-                    "{} has rows with the same key: they cannot be merged",
-                    table.key
-                )));
-            }
-        }
-    }
-    Ok(Part { batches, rows })
-}
-
-impl Part {
-    /// These rows of it, as batches.
-    fn taken(&self, wanted: &[&Row]) -> Result<Vec<RecordBatch>> {
-        let mut masks: Vec<Vec<bool>> =
-            self.batches.iter().map(|found| vec![false; found.rows.num_rows()]).collect();
-        wanted.iter().for_each(|row| masks[row.batch][row.index] = true);
-        let kept = self.batches.iter().zip(masks);
-        let mut taken = Vec::new();
-        for (found, mask) in kept.filter(|(_, mask)| mask.contains(&true)) {
-            taken.push(super::keys::kept_rows(&found.rows, &BooleanArray::from(mask))?);
-        }
-        Ok(taken)
-    }
-}
-
-/// The key of a row as text, column by column.
-fn text_of(part: &Part, row: &Row, key: &[String]) -> Result<Vec<String>> {
-    let rows = &part.batches[row.batch].rows;
-    let column = |name: &String| -> Result<String> {
-        let column: Option<&ArrayRef> = rows.column_by_name(name);
-        let column = column.ok_or_else(|| crate::Error::internal(format!("no column {name}")))?;
-        array_value_to_string(column, row.index).map_err(|error| Error::invalid(error.to_string()))
-    };
-    key.iter().map(column).collect()
 }

@@ -46,7 +46,7 @@
 //! | `transaction` | what is to be done to several tables |
 //! | `draft`, `keys` | what is to be done to one, folded into one change |
 //! | `commit` | the phases: crash record, tables, manifest, crash record removed; who goes first; undoing |
-//! | `branches`, `merge` | branches, and putting them together |
+//! | `branches`, `merge`, `three_way` | branches, and putting them together: the commits, and the rows of a table |
 //! | `queue`, `admission` | one commit at a time on a table and branch; how much at once |
 //! | `beat` | that a commit is still under way |
 //! | `error` | why not |
@@ -65,6 +65,7 @@ mod merge;
 mod queue;
 mod repository;
 mod snapshot;
+mod three_way;
 mod transaction;
 
 pub use crate::model::manifest::GraphCommit;

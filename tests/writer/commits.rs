@@ -2,7 +2,9 @@
 
 use super::everywhere;
 use crate::support::faults::{Breaks, FailsAlways, LosesAnswer, Meanwhile, is_write};
-use crate::world::{ACCOUNTS, JOURNAL, MAIN, TOTAL, World, accounts, balances, journal, transfer};
+use crate::world::{
+    ACCOUNTS, JOURNAL, MAIN, TOTAL, World, accounts, balances, journal, orders_table, transfer,
+};
 use arrow::datatypes::{DataType, Field, Schema};
 use lance::dataset::builder::DatasetBuilder;
 use lance::dataset::{InsertBuilder, WriteParams};
@@ -148,7 +150,7 @@ async fn a_batch_that_does_not_fit_is_refused_at_once() {
 async fn a_table_is_added_once_and_only_under_a_proper_name() {
     let world = World::on_disk().await;
     let bank = world.open().await;
-    let orders = NewTable { name: "orders".into(), ..crate::world::tables()[0].clone() };
+    let orders = orders_table();
     bank.create_table(&orders).await.unwrap();
     let error = bank.create_table(&orders).await.unwrap_err();
     assert!(error.to_string().contains("exists already"), "{error}");

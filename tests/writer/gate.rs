@@ -4,7 +4,7 @@ use super::everywhere;
 use crate::support::faults::Meanwhile;
 use crate::support::graph::next_ulid;
 use crate::support::repos::faulty;
-use crate::world::{ACCOUNTS, JOURNAL, MAIN, TOTAL, World, accounts, journal, tables, transfer};
+use crate::world::{ACCOUNTS, JOURNAL, MAIN, TOTAL, World, accounts, journal, orders_table, transfer};
 use outrigger::app::{self, Leave};
 use outrigger::host::{Clock, Host, ManualClock, SystemClock};
 use outrigger::model::audit::Verdict;
@@ -14,7 +14,7 @@ use outrigger::passes::report::Outcome;
 use outrigger::repo;
 use outrigger::runtime::gate::{Closing, Held, Keeper, Watcher};
 use outrigger::store::{Store, StoreParts, Verb};
-use outrigger::writer::{Error, NewTable, Parts, Repository};
+use outrigger::writer::{Error, Parts, Repository};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -80,9 +80,8 @@ pub async fn a_commit_meets_a_closed_gate_and_leaves_nothing(world: World) {
 }
 
 pub async fn what_must_be_undone_is_undone_behind_the_gate_after_those_at_work_have_ended(world: World) {
-    let [orders, _] = tables();
     let bank = world.open().await;
-    bank.create_table(&NewTable { name: "orders".into(), ..orders }).await.unwrap();
+    bank.create_table(&orders_table()).await.unwrap();
     let operation = world.half_landed().await;
     // Its beat stands still from now on.
     tokio::time::sleep(Duration::from_millis(6200)).await;

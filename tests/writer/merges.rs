@@ -2,11 +2,11 @@
 
 use super::everywhere;
 use crate::support::faults::{Dies, DiesAt, Meanwhile};
-use crate::world::{ACCOUNTS, JOURNAL, MAIN, World, accounts, journal, transfer};
+use crate::world::{ACCOUNTS, JOURNAL, MAIN, World, accounts, journal, orders_table, transfer};
 use arrow::array::AsArray;
 use outrigger::model::sidecar::Sidecar;
 use outrigger::store::{Key, Verb};
-use outrigger::writer::{Error, MergeConflict, MergeOutcome, NewTable, Repository};
+use outrigger::writer::{Error, MergeConflict, MergeOutcome, Repository};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -26,6 +26,12 @@ fn map(rows: &[(&str, i64)]) -> BTreeMap<String, i64> {
 async fn upsert(bank: &Repository, branch: &str, rows: &[(&str, i64)]) {
     let mut tx = bank.begin(branch).await.unwrap();
     tx.upsert(ACCOUNTS, accounts(rows)).await.unwrap();
+    tx.commit().await.unwrap().unwrap();
+}
+
+async fn note(bank: &Repository, branch: &str, payer: &str) {
+    let mut tx = bank.begin(branch).await.unwrap();
+    tx.append(JOURNAL, journal(&[(payer, "x", 1)])).await.unwrap();
     tx.commit().await.unwrap().unwrap();
 }
 
@@ -106,14 +112,9 @@ impl Strings for Vec<&str> {
 async fn rows_of_a_table_without_a_key_are_counted() {
     let world = World::on_disk().await;
     let bank = world.open().await;
-    let note = async |branch: &str, payer: &str| {
-        let mut tx = bank.begin(branch).await.unwrap();
-        tx.append(JOURNAL, journal(&[(payer, "x", 1)])).await.unwrap();
-        tx.commit().await.unwrap().unwrap();
-    };
-    note(MAIN, "a").await;
+    note(&bank, MAIN, "a").await;
     bank.create_branch(TRIAL, MAIN).await.unwrap();
-    note(TRIAL, "b").await;
+    note(&bank, TRIAL, "b").await;
     assert!(matches!(bank.merge(TRIAL, MAIN, None).await.unwrap(), MergeOutcome::FastForward(_)));
     assert_eq!(world.transfers().await, 2);
     let mut tx = bank.begin(TRIAL).await.unwrap();
@@ -121,8 +122,8 @@ async fn rows_of_a_table_without_a_key_are_counted() {
     tx.commit().await.unwrap().unwrap();
     bank.merge(TRIAL, MAIN, None).await.unwrap();
     assert_eq!(world.transfers().await, 1, "a deletion is taken over, too");
-    note(TRIAL, "c").await;
-    note(MAIN, "d").await;
+    note(&bank, TRIAL, "c").await;
+    note(&bank, MAIN, "d").await;
     bank.merge(TRIAL, MAIN, None).await.unwrap();
     let payers = async |branch: &str| {
         let rows = bank.snapshot(branch).await.unwrap().rows(JOURNAL, None).await.unwrap();
@@ -137,7 +138,7 @@ async fn rows_of_a_table_without_a_key_are_counted() {
         assert_eq!(tx.delete(JOURNAL, "payer = 'b'").await.unwrap(), 1);
         tx.commit().await.unwrap().unwrap();
     }
-    note(MAIN, "e").await;
+    note(&bank, MAIN, "e").await;
     bank.merge(TRIAL, MAIN, None).await.unwrap();
     assert_eq!(
         payers(MAIN).await,
@@ -197,8 +198,7 @@ pub async fn a_merge_that_dies_anywhere_is_shown_as_a_whole_or_not_at_all(world:
 
 /// A table that main has and branches made before have not.
 async fn add_orders(bank: &Repository, rows: &[(&str, i64)]) {
-    let orders = NewTable { name: "orders".into(), ..crate::world::tables()[0].clone() };
-    bank.create_table(&orders).await.unwrap();
+    bank.create_table(&orders_table()).await.unwrap();
     order(bank, MAIN, rows).await;
 }
 
@@ -274,8 +274,7 @@ async fn a_merge_whose_table_was_brought_by_another_is_shown_and_not_taken_for_a
     let world = World::on_disk().await;
     let bank = world.open().await;
     bank.create_branch("old", MAIN).await.unwrap();
-    let orders_of_main = NewTable { name: "orders".into(), ..crate::world::tables()[0].clone() };
-    bank.create_table(&orders_of_main).await.unwrap();
+    bank.create_table(&orders_table()).await.unwrap();
     bank.create_branch(TRIAL, MAIN).await.unwrap();
     order(&bank, MAIN, &[("o1", 1)]).await;
     upsert(&bank, MAIN, &[("ann", 7)]).await;
@@ -392,19 +391,14 @@ async fn a_merge_does_not_bring_back_a_record_that_a_person_has_put_aside() {
 async fn what_came_by_an_earlier_merge_comes_once_however_far_it_is() {
     let world = World::in_memory().await;
     let bank = world.open().await;
-    let note = async |branch: &str, payer: &str| {
-        let mut tx = bank.begin(branch).await.unwrap();
-        tx.append(JOURNAL, journal(&[(payer, "x", 1)])).await.unwrap();
-        tx.commit().await.unwrap().unwrap();
-    };
     bank.create_branch("f", MAIN).await.unwrap();
     bank.create_branch("g", MAIN).await.unwrap();
-    note(MAIN, "m1").await;
+    note(&bank, MAIN, "m1").await;
     upsert(&bank, MAIN, &[("ann", 1)]).await;
     bank.merge(MAIN, "f", None).await.unwrap();
     upsert(&bank, "f", &[("ann", 100)]).await;
     for payer in ["m2", "m3", "m4", "m5"] {
-        note(MAIN, payer).await;
+        note(&bank, MAIN, payer).await;
     }
     bank.merge(MAIN, "g", None).await.unwrap();
     bank.merge("f", "g", None).await.unwrap();

@@ -4,7 +4,6 @@ use crate::support::faults::{Breaks, is_write};
 use crate::support::repos::faulty;
 use crate::world::{ACCOUNTS, JOURNAL, MAIN, World, accounts, balances, transfer};
 use outrigger::Kind;
-
 use outrigger::writer::{At, Error, KeyPart, Repository};
 use std::sync::Arc;
 

@@ -51,6 +51,12 @@ pub fn tables() -> [NewTable; 2] {
     ]
 }
 
+/// One more table, with the columns and the key of the accounts.
+pub fn orders_table() -> NewTable {
+    let [accounts, _] = tables();
+    NewTable { name: "orders".into(), ..accounts }
+}
+
 pub fn accounts(rows: &[(&str, i64)]) -> RecordBatch {
     let ids = StringArray::from_iter_values(rows.iter().map(|(id, _)| id));
     let balances = Int64Array::from_iter_values(rows.iter().map(|(_, balance)| *balance));

@@ -78,11 +78,10 @@ impl Commit {
         sidecar.pins.iter_mut().for_each(|pin| pin.confirmed = Some(pin.post_commit));
         let store = &self.repository.parts.store;
         let key = ControlObject::Sidecar(registered.operation.clone()).key();
-        let leave = |error: crate::Error| Stop::Leave(error.into());
-        let there = store.head(&key).await.map_err(leave)?;
+        let there = store.head(&key).await.map_err(Stop::leave)?;
         if there.is_none_or(|there| there.etag != registered.file) {
-            return Err(leave(crate::Error::moved(format!("{key} is not as it was written"))));
+            return Err(Stop::leave(crate::Error::moved(format!("{key} is not as it was written"))));
         }
-        store.put(&key, sidecar.to_json().into()).await.map(|_| ()).map_err(leave)
+        store.put(&key, sidecar.to_json().into()).await.map(|_| ()).map_err(Stop::leave)
     }
 }

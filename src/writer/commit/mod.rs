@@ -28,10 +28,10 @@ use super::repository::Repository;
 use super::snapshot::open;
 use crate::error::Kind;
 use crate::host::chance::halved;
-use crate::model::manifest::Entry;
+use crate::model::manifest::{CommitIntent, Entry, Publish};
 use crate::model::sidecar::WriterKind;
 use crate::model::{Branch, BranchIdentity, OperationId, TableKey, Version};
-use crate::repo::{self, staged::Staged};
+use crate::repo::{self, staged::Staged, tables::dataset_path};
 use crate::runtime::gate::Passage;
 use crate::store::ControlObject;
 use crate::store::layout::recovery_dir;
@@ -96,6 +96,12 @@ enum Stop {
     Leave(Error),
 }
 
+impl Stop {
+    fn leave(error: crate::Error) -> Self {
+        Self::Leave(error.into())
+    }
+}
+
 impl From<crate::Error> for Stop {
     /// After an answer that was lost, or a connection that broke, the commit may be there, and may come later: a record has to
     /// explain it then.
@@ -119,21 +125,21 @@ impl Commit {
         let actor = self.actor.as_deref().unwrap_or(NOBODY);
         let _room = manager.admission().commit(&parts.limits, actor, bytes, rewrites)?;
         let _turns = manager.turns(&self.drafts.keys().cloned().collect(), &self.branch).await;
-        let mut lost = None;
-        for attempt in 0..ATTEMPTS {
+        let mut attempt = 1;
+        loop {
             match self.attempt().await {
-                Err(error) if error.is_contention() => lost = Some(error),
+                Err(error) if error.is_contention() && attempt < ATTEMPTS => self.wait(attempt).await,
                 ended => return ended.map(Some),
             }
-            self.wait(attempt).await;
+            attempt += 1;
         }
-        Err(lost.unwrap_or_else(|| crate::Error::internal("no attempt was made").into()))
     }
 
+    /// After an attempt that was lost, counted from 1.
     async fn wait(&self, attempt: u32) {
         let host = &self.repository.parts.host;
         let (first, longest) = WAITS;
-        let wait = first.saturating_mul(1 << attempt.min(16)).min(longest);
+        let wait = first.saturating_mul(1 << (attempt - 1).min(16)).min(longest);
         host.clock.sleep(halved(wait, host.chance.as_ref())).await;
     }
 
@@ -211,6 +217,19 @@ impl Commit {
         Ok(())
     }
 
+    /// The commit of the history, and a publish that records it and shows the tables that it brings.
+    pub(super) fn recorded(&self) -> Result<(CommitIntent, Publish)> {
+        let commit = CommitIntent {
+            merged_parent: self.merged.clone(),
+            ..self.repository.intent(self.actor.as_deref())
+        };
+        let mut publish = Publish { commits: vec![commit.clone()], ..Publish::default() };
+        for (table, entry) in &self.brought {
+            publish.add(table, dataset_path(table)?, entry.clone(), Version::ABSENT);
+        }
+        Ok((commit, publish))
+    }
+
     /// A writer that others may take for dead looks whether they have: the gate is open, and its record is there.
     async fn require_heard(&self, registered: &Registered) -> Result<(), Stop> {
         if registered.beat.is_heard() {
@@ -222,7 +241,7 @@ impl Commit {
         let is_there = listing.iter().any(|object| object.key == key);
         match gate.passage(&listing).await? {
             Passage::Open if is_there => Ok(()),
-            _ => Err(Stop::Leave(crate::Error::moved("others have taken this writer for dead").into())),
+            _ => Err(Stop::leave(crate::Error::moved("others have taken this writer for dead"))),
         }
     }
 }

@@ -1,11 +1,10 @@
 //! Phase C: one publish shows all of it; or it is found out that it is shown, or never will be.
 
-use super::ATTEMPTS;
-use super::{Commit, Committed, Registered, Stop};
+use super::{ATTEMPTS, Commit, Committed, Registered, Stop};
 use crate::error::Kind;
-use crate::model::manifest::{Change, CommitIntent, Marker, Publish};
-use crate::model::{TableKey, Version};
-use crate::repo::tables::{Table, dataset_path};
+use crate::model::TableKey;
+use crate::model::manifest::{Change, CommitIntent, Marker};
+use crate::repo::tables::Table;
 use crate::repo::{self, Published};
 use crate::writer::draft::Draft;
 use std::collections::BTreeMap;
@@ -18,32 +17,21 @@ impl Commit {
         base: &repo::Snapshot,
         landed: &BTreeMap<TableKey, Table>,
     ) -> Result<Committed, Stop> {
-        let leave = |error: crate::Error| Stop::Leave(error.into());
         let repo = &self.repository.repo;
-        let commit = CommitIntent {
-            merged_parent: self.merged.clone(),
-            ..self.repository.intent(self.actor.as_deref())
-        };
-        let mut publish = Publish {
-            commits: vec![commit.clone()],
-            unsettled: Some(registered.operation.clone()),
-            ..Publish::default()
-        };
+        let (commit, mut publish) = self.recorded().map_err(Stop::Leave)?;
+        publish.unsettled = Some(registered.operation.clone());
         for (table, draft) in &self.drafts {
             let Some(made) = landed.get(table) else { continue };
-            let entry = repo.entry_at(made, made.head()).await.map_err(leave)?;
+            let entry = repo.entry_at(made, made.head()).await.map_err(Stop::leave)?;
             publish.expected.insert(table.clone(), draft.expected());
             publish.changes.push(Change::Show { table: table.clone(), entry });
         }
-        for (table, entry) in &self.brought {
-            publish.add(table, dataset_path(table).map_err(leave)?, entry.clone(), Version::ABSENT);
-        }
-        let mut lost = crate::Error::internal("no attempt was made");
-        for attempt in 0..ATTEMPTS {
+        let mut attempt = 1;
+        loop {
             self.require_heard(registered).await.map_err(|stop| match stop {
                 Stop::Undo(error) | Stop::Leave(error) => Stop::Leave(error),
             })?;
-            match repo.publish(base, &publish, registered.operation.as_str()).await {
+            let lost = match repo.publish(base, &publish, registered.operation.as_str()).await {
                 Ok(Published::Committed(made)) => {
                     self.require_branch(&made).await?;
                     return Ok(self.committed(registered, commit.id, made.version.0, false));
@@ -51,14 +39,17 @@ impl Commit {
                 Ok(Published::Refused(refusal)) => {
                     return self.refused(registered, &commit, crate::Error::moved(refusal.to_string())).await;
                 }
-                Ok(Published::Contended(error)) => lost = error,
+                Ok(Published::Contended(error)) => error,
                 // It may be there: then the next attempt is refused, and what is shown tells.
-                Err(error) if matches!(error.kind(), Kind::Unknown | Kind::Moved) => lost = error,
-                Err(error) => return Err(leave(error)),
+                Err(error) if matches!(error.kind(), Kind::Unknown | Kind::Moved) => error,
+                Err(error) => return Err(Stop::leave(error)),
+            };
+            if attempt == ATTEMPTS {
+                return Err(Stop::leave(lost));
             }
             self.wait(attempt).await;
+            attempt += 1;
         }
-        Err(leave(lost))
     }
 
     async fn require_branch(&self, made: &repo::Made) -> Result<(), Stop> {
@@ -72,8 +63,7 @@ impl Commit {
         commit: &CommitIntent,
         refusal: crate::Error,
     ) -> Result<Committed, Stop> {
-        let now =
-            self.repository.repo.snapshot(&self.branch).await.map_err(|error| Stop::Leave(error.into()))?;
+        let now = self.repository.repo.snapshot(&self.branch).await.map_err(Stop::leave)?;
         let Some(now) = now else { return Err(Stop::Leave(self.repository.gone(&self.branch))) };
         if let Some(ours) = now.state.commits().find(|known| known.id == commit.id) {
             if ours.manifest_version == now.version {
@@ -83,7 +73,7 @@ impl Commit {
         }
         match now.state.marker(&registered.operation) {
             Some(marker) => self.settled(registered, marker).ok_or(Stop::Undo(refusal.into())),
-            None => Err(Stop::Leave(refusal.into())),
+            None => Err(Stop::leave(refusal)),
         }
     }
 

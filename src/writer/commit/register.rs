@@ -60,18 +60,14 @@ impl Commit {
         if let Passage::Closed { retry_after } = gate.passage(&listing).await? {
             return Err(Error::Paused { retry_after });
         }
-        match repo.which(&self.branch).await? {
-            Some(which) if which.identity != self.identity => return Err(self.repository.gone(&self.branch)),
-            None => return Err(self.repository.gone(&self.branch)),
-            Some(which) if which.is_closing => {
-                repo.reopen_abandoned(&self.branch).await?;
-                let branch = &self.branch;
-                let why = format!(
-                    "branch {branch} is being deleted; if whoever did that has died, delete it again"
-                );
-                return Err(crate::Error::moved(why).into());
-            }
-            Some(_) => {}
+        let which = repo.which(&self.branch).await?.filter(|which| which.identity == self.identity);
+        let closing = which.ok_or_else(|| self.repository.gone(&self.branch))?.closing;
+        if !closing.is_empty() {
+            repo.reopen_abandoned(&self.branch, &closing).await?;
+            let branch = &self.branch;
+            let why =
+                format!("branch {branch} is being deleted; if whoever did that has died, delete it again");
+            return Err(crate::Error::moved(why).into());
         }
         self.give_way(&registered.operation, &listing).await?;
         self.require_unmoved(&registered.operation).await

@@ -1,0 +1,236 @@
+//! Rows of one table, as both sides of a merge have changed them since they parted.
+
+use super::draft::Draft;
+use super::error::{Error, Result};
+use super::keys::{Keyed, kept_rows};
+use crate::model::manifest::Entry;
+use crate::repo::select::Selected;
+use crate::repo::tables::Table;
+use arrow::array::{ArrayRef, BooleanArray, RecordBatch};
+use arrow::row::{OwnedRow, RowConverter, SortField};
+use arrow::util::display::array_value_to_string;
+use std::collections::{BTreeMap, HashMap};
+
+/// One table: where both parted, and each side now.
+pub(super) struct Sides {
+    pub(super) base: Table,
+    pub(super) theirs: Table,
+    pub(super) ours: Table,
+}
+
+/// A row of one side: what it holds, told by a value that compares, and where to find it.
+struct Row {
+    content: OwnedRow,
+    batch: usize,
+    index: usize,
+}
+
+/// Rows of one side that the other may not have, by their keys.
+struct Part {
+    batches: Vec<Selected>,
+    rows: HashMap<OwnedRow, Row>,
+}
+
+/// Keys as text.
+pub(super) type Keys = Vec<Vec<String>>;
+
+impl Sides {
+    /// The change of the target, or the keys of the rows that both have changed.
+    pub(super) async fn merged(&self, shown: &Entry) -> Result<Result<Draft, Keys>> {
+        let Self { base, theirs, ours } = self;
+        let table = &ours.key;
+        if theirs.schema() != base.schema() || theirs.schema() != ours.schema() {
+            return Err(Error::invalid(format!(
+                "the columns of {table} differ between the branches: merge them by hand"
+            )));
+        }
+        if theirs.has_blobs() {
+            return Err(Error::invalid(format!("{table} holds blobs, which cannot be merged")));
+        }
+        let key = ours.key_columns();
+        let mut draft = Draft::new(ours.clone(), shown.clone());
+        if key.is_empty() {
+            self.counted(&mut draft).await?;
+            return Ok(Ok(draft));
+        }
+        let [was, is] = parts(base, theirs, &key).await?;
+        let [was_there, is_here] = parts(base, ours, &key).await?;
+        let mut conflicts = Vec::new();
+        let (mut goes, mut comes) = (Vec::new(), Vec::new());
+        for (id, before) in &was.rows {
+            let now = is.rows.get(id);
+            if now.is_some_and(|now| now.content == before.content) {
+                continue;
+            }
+            // What the target has of it: as it was, unless it has changed it as well.
+            let touched = was_there
+                .rows
+                .get(id)
+                .is_some_and(|there| is_here.rows.get(id).is_none_or(|here| here.content != there.content));
+            let here = is_here.rows.get(id);
+            let same = here.map(|here| &here.content) == now.map(|now| &now.content);
+            match (touched, same) {
+                (true, true) => {}
+                (true, false) => conflicts.push(text_of(&was, before, &key)?),
+                (false, _) => {
+                    goes.push(id.clone());
+                    comes.extend(now);
+                }
+            }
+        }
+        for (id, new) in is.rows.iter().filter(|(id, _)| !was.rows.contains_key(*id)) {
+            let here = is_here.rows.get(id).filter(|_| !was_there.rows.contains_key(id));
+            match here {
+                None => comes.push(new),
+                Some(here) if here.content == new.content => {}
+                Some(_) => conflicts.push(text_of(&is, new, &key)?),
+            }
+        }
+        if !conflicts.is_empty() {
+            conflicts.sort();
+            return Ok(Err(conflicts));
+        }
+        draft.replace_keys(goes, is.taken(&comes)?).await?;
+        Ok(Ok(draft))
+    }
+
+    /// Rows that cannot be told apart are counted: what the source has more of comes, what it has less of goes, unless the target has
+    /// taken as many of these away by itself.
+    async fn counted(&self, draft: &mut Draft) -> Result<()> {
+        let (mut theirs, ours) =
+            (counts(&self.base, &self.theirs).await?, counts(&self.base, &self.ours).await?);
+        let gone_here = |row: &OwnedRow| ours.rows.get(row).map_or(0, |(count, _)| (-count).max(0));
+        let mut goes: HashMap<OwnedRow, i64> = HashMap::new();
+        let mut comes = Vec::new();
+        for (row, (count, place)) in theirs.rows.drain() {
+            if let (true, Some(place)) = (count > 0, place) {
+                comes.extend(std::iter::repeat_n(place, count as usize));
+            }
+            let left = -count - gone_here(&row);
+            if left > 0 {
+                goes.insert(row, left);
+            }
+        }
+        if !goes.is_empty() {
+            let whole = whole_rows(&self.ours)?;
+            for Selected { rows, addresses } in self.ours.select(None).await? {
+                for (row, address) in converted(&whole, &rows)?.into_iter().zip(addresses) {
+                    if let Some(left) = goes.get_mut(&row).filter(|left| **left > 0) {
+                        *left -= 1;
+                        draft.take_away(address);
+                    }
+                }
+            }
+        }
+        let mut rows = Vec::new();
+        for (batch, index) in comes {
+            rows.push(theirs.batches[batch].slice(index, 1));
+        }
+        draft.add(rows)
+    }
+}
+
+/// How many more of each row one version has than another, with a place of one that it has.
+struct Counts {
+    batches: Vec<RecordBatch>,
+    rows: HashMap<OwnedRow, (i64, Option<(usize, usize)>)>,
+}
+
+async fn counts(base: &Table, now: &Table) -> Result<Counts> {
+    let [of_base, of_now] = differing(base, now);
+    let whole = whole_rows(base)?;
+    let mut rows: HashMap<OwnedRow, (i64, Option<(usize, usize)>)> = HashMap::new();
+    for found in base.select_fragments(&of_base).await? {
+        for row in converted(&whole, &found.rows)? {
+            rows.entry(row).or_default().0 -= 1;
+        }
+    }
+    let mut batches = Vec::new();
+    for (batch, found) in now.select_fragments(&of_now).await?.into_iter().enumerate() {
+        for (index, row) in converted(&whole, &found.rows)?.into_iter().enumerate() {
+            let (count, place) = rows.entry(row).or_default();
+            (*count, *place) = (*count + 1, Some((batch, index)));
+        }
+        batches.push(found.rows);
+    }
+    Ok(Counts { batches, rows })
+}
+
+/// Compares whole rows.
+fn whole_rows(table: &Table) -> Result<RowConverter> {
+    let schema = table.schema();
+    let fields = schema.fields().iter().map(|field| SortField::new(field.data_type().clone()));
+    RowConverter::new(fields.collect())
+        .map_err(|error| Error::invalid(format!("rows of {} cannot be compared: {error}", table.key)))
+}
+
+fn converted(whole: &RowConverter, rows: &RecordBatch) -> Result<Vec<OwnedRow>> {
+    let contents = whole.convert_columns(rows.columns());
+    let contents = contents.map_err(|error| Error::invalid(format!("rows cannot be compared: {error}")))?;
+    Ok(contents.iter().map(|row| row.owned()).collect())
+}
+
+/// Fragments that one version has and another has not, of each of both: rows in the others are the same.
+fn differing(one: &Table, other: &Table) -> [Vec<u64>; 2] {
+    let (of_one, of_other) = (one.fragment_files(), other.fragment_files());
+    let missing = |from: &BTreeMap<u64, String>, of: &BTreeMap<u64, String>| {
+        from.iter()
+            .filter(|(_, files)| !of.values().any(|known| known == *files))
+            .map(|(id, _)| *id)
+            .collect()
+    };
+    [missing(&of_one, &of_other), missing(&of_other, &of_one)]
+}
+
+/// The rows of two versions that may differ.
+async fn parts(one: &Table, other: &Table, key: &[String]) -> Result<[Part; 2]> {
+    let [of_one, of_other] = differing(one, other);
+    Ok([part(one, &of_one, key).await?, part(other, &of_other, key).await?])
+}
+
+async fn part(table: &Table, fragments: &[u64], key: &[String]) -> Result<Part> {
+    let batches = table.select_fragments(fragments).await?;
+    let schema = table.schema();
+    let keyed = Keyed::by(&schema, key)?;
+    let whole = whole_rows(table)?;
+    let mut rows = HashMap::new();
+    for (batch, found) in batches.iter().enumerate() {
+        let contents = converted(&whole, &found.rows)?;
+        for (index, (id, content)) in keyed.of(&found.rows)?.into_iter().zip(contents).enumerate() {
+            let row = Row { content, batch, index };
+            if rows.insert(id, row).is_some() {
+                return Err(Error::invalid(format!(
+                    "{} has rows with the same key: they cannot be merged",
+                    table.key
+                )));
+            }
+        }
+    }
+    Ok(Part { batches, rows })
+}
+
+impl Part {
+    /// These rows of it, as batches.
+    fn taken(&self, wanted: &[&Row]) -> Result<Vec<RecordBatch>> {
+        let mut masks: Vec<Vec<bool>> =
+            self.batches.iter().map(|found| vec![false; found.rows.num_rows()]).collect();
+        wanted.iter().for_each(|row| masks[row.batch][row.index] = true);
+        let kept = self.batches.iter().zip(masks);
+        let mut taken = Vec::new();
+        for (found, mask) in kept.filter(|(_, mask)| mask.contains(&true)) {
+            taken.push(kept_rows(&found.rows, &BooleanArray::from(mask))?);
+        }
+        Ok(taken)
+    }
+}
+
+/// The key of a row as text, column by column.
+fn text_of(part: &Part, row: &Row, key: &[String]) -> Result<Vec<String>> {
+    let rows = &part.batches[row.batch].rows;
+    let column = |name: &String| -> Result<String> {
+        let column: Option<&ArrayRef> = rows.column_by_name(name);
+        let column = column.ok_or_else(|| crate::Error::internal(format!("no column {name}")))?;
+        array_value_to_string(column, row.index).map_err(|error| Error::invalid(error.to_string()))
+    };
+    key.iter().map(column).collect()
+}
