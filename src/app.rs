@@ -79,6 +79,19 @@ impl crate::writer::Repository {
     ///
     /// # Errors
     /// As of [`Repository::open`](crate::writer::Repository::open).
+    ///
+    /// ```
+    /// # use outrigger::writer::Repository;
+    /// # async fn example(dir: &str) -> outrigger::writer::Result<()> {
+    /// Repository::create(dir, &[]).await?;
+    /// let reader = Repository::open_read_only(dir).await?;
+    /// assert_eq!(reader.snapshot("main").await?.version(), 1);
+    /// assert!(reader.heal().await.is_err(), "it was opened to read only");
+    /// # Ok(())
+    /// # }
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(example(dir.path().to_str().unwrap())).unwrap();
+    /// ```
     pub async fn open_read_only(uri: &str) -> crate::writer::Result<Self> {
         Self::open_with(writer_parts(uri).await?, true).await
     }

@@ -55,6 +55,14 @@ pub fn latest_common<'a>(commits: &'a [GraphCommit], one: &'a str, other: &'a st
     common.into_iter().filter(|commit| !before.contains(commit.id.as_str())).collect()
 }
 
+/// A commit that led to `head`, not to `base`, and of which nothing is known any more: it was merged from a branch that is gone.
+pub fn lost_since<'a>(commits: &'a [GraphCommit], head: &'a str, base: &'a str) -> Option<&'a str> {
+    let by_id: BTreeMap<&str, &GraphCommit> =
+        commits.iter().map(|commit| (commit.id.as_str(), commit)).collect();
+    let before = distances(&by_id, base);
+    distances(&by_id, head).into_keys().find(|id| !by_id.contains_key(id) && !before.contains_key(id))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -116,6 +124,20 @@ mod tests {
         let mut crossed = history.to_vec();
         crossed.extend([commit("h", 4, &["f2", "d"]), commit("i", 5, &["d", "f2"])]);
         assert_eq!(latest_common(&crossed, "h", "i").len(), 2, "each was merged into the other");
+    }
+
+    #[test]
+    fn a_merge_from_a_branch_that_is_gone_is_lost() {
+        let history = [
+            commit("a", 1, &[]),
+            commit("b", 2, &["a", "gone before"]),
+            commit("c", 3, &["b"]),
+            commit("d", 4, &["c", "gone since"]),
+            commit("e", 5, &["d"]),
+        ];
+        assert_eq!(lost_since(&history, "e", "b"), Some("gone since"));
+        assert_eq!(lost_since(&history, "c", "b"), None);
+        assert_eq!(lost_since(&history, "c", "a"), Some("gone before"));
     }
 
     #[test]

@@ -72,6 +72,18 @@ impl VersionMetadata {
 }
 
 /// A commit of the graph's history.
+///
+/// ```
+/// use outrigger::model::manifest::{GraphCommit, head_of};
+///
+/// let commit = |id: &str, version, parent: Option<&str>| -> GraphCommit {
+///     let (branch, parent) = (outrigger::model::Branch::main(), parent.map(str::to_owned));
+///     let manifest_version = outrigger::model::Version(version);
+///     GraphCommit { id: id.into(), branch, manifest_version, parent, merged_parent: None, created_at: 0, actor: None }
+/// };
+/// let history = [commit("a", 1, None), commit("b", 2, Some("a"))];
+/// assert_eq!(head_of(&history).map(|head| head.id.as_str()), Some("b"));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GraphCommit {
     /// ULID.

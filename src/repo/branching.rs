@@ -55,16 +55,16 @@ impl Repository {
                 "files of an earlier branch {branch} are left in {MANIFEST}: `outrigger repair fork --exclusive` offers to remove them"
             )));
         }
+        // Whoever has removed the last branch of that name has died before its marks were gone. Dies after it: nothing is missed.
+        for (_, mark) in marks.into_iter().filter(|(of, _)| of == branch) {
+            self.overrule(branch, &mark.nonce).await?;
+        }
         let parent = listed.get(&from.branch);
         match self.clone_branch(MANIFEST, (&from.branch, from.version), branch, now).await? {
             Cloned::Made => {}
             Cloned::InTheWay => {
                 return Err(Error::invalid(format!("branch {branch} was made by somebody else just now")));
             }
-        }
-        // Whoever has removed the last branch of that name has died before its marks were gone.
-        for (_, mark) in marks.into_iter().filter(|(of, _)| of == branch) {
-            self.overrule(branch, &mark.nonce).await?;
         }
         if from.branch.is_main() {
             return Ok(());

@@ -10,7 +10,7 @@ use super::publish::Published;
 use super::rows::{manifest_batch, manifest_schema, primary_key};
 use super::snapshot::{MANIFEST, Snapshot};
 use super::trouble::explain;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::model::manifest::{CommitIntent, Entry, ManifestState, Publish};
 use crate::model::table_path::{is_native_name, table_path};
 use crate::model::{Branch, TableKey, Version};
@@ -19,6 +19,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use lance::Dataset;
 use lance::dataset::{InsertBuilder, WriteMode, WriteParams};
+use lance_core::is_system_column;
 use lance_file::version::LanceFileVersion;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -60,6 +61,9 @@ impl NewTable {
         let Self { name, schema, key } = self;
         let mut fields: Vec<Field> = schema.fields().iter().map(|field| field.as_ref().clone()).collect();
         for (nth, column) in key.iter().enumerate() {
+            if key[..nth].contains(column) {
+                return Err(Error::invalid(format!("the key of table {name} names column {column} twice")));
+            }
             let field = fields.iter_mut().find(|field| field.name() == column);
             let field = field
                 .ok_or_else(|| Error::invalid(format!("table {name} has no column {column} for its key")))?;
@@ -73,12 +77,28 @@ impl NewTable {
                     "column {column} of the key of table {name} is nullable"
                 )));
             }
+            if !tells_rows_apart(field.data_type()) {
+                return Err(Error::invalid(format!(
+                    "column {column} of the key of table {name} is {}: a key is of text, bytes, whole or decimal numbers, true and false, dates and times",
+                    field.data_type()
+                )));
+            }
             let mut marks = field.metadata().clone();
             marks.extend(primary_key(nth, key.len()));
             field.set_metadata(marks);
         }
         if fields.is_empty() {
             return Err(Error::invalid(format!("table {name} has no columns")));
+        }
+        for (nth, field) in fields.iter().enumerate() {
+            let column = field.name();
+            let why = match () {
+                () if fields[..nth].iter().any(|other| other.name() == column) => "is there twice",
+                () if is_system_column(column) => "has a name that Lance keeps for itself",
+                () if column.is_empty() => "has no name",
+                () => continue,
+            };
+            return Err(Error::invalid(format!("column {column:?} of table {name} {why}")));
         }
         let as_view = |field: &&Field| matches!(field.data_type(), DataType::Utf8View | DataType::BinaryView);
         if let Some(field) = fields.iter().find(as_view) {
@@ -174,7 +194,13 @@ async fn made(store: &Store, new: &NewTable, operation: &str) -> Result<(String,
             let found = open(store, &session, &key, None).await?;
             found.ok_or_else(|| match written {
                 Ok(_) => Error::moved(format!("{key} was removed as soon as it was created")),
-                Err(error) => explain(error, format_args!("cannot create table {table}")),
+                Err(error) => match explain(error, format_args!("cannot create table {table}")) {
+                    // Nothing was read: what Lance does not understand is what it was given.
+                    not_for_lance if matches!(not_for_lance.kind(), Kind::Corrupt | Kind::Refused) => {
+                        Error::invalid(not_for_lance.to_string())
+                    }
+                    error => error,
+                },
             })?
         }
     };
@@ -196,6 +222,26 @@ async fn first_version(dataset: &Handle, schema: &Schema, key: &Key) -> Result<E
         "{key} holds a dataset that no manifest names and that is not as ours would be (version {}, {} rows): move it away, or choose another name",
         entry.version, entry.row_count
     )))
+}
+
+/// Whether what prints the same is the same: not of floating-point numbers, nor of what holds other values.
+fn tells_rows_apart(kind: &DataType) -> bool {
+    kind.is_integer()
+        || kind.is_decimal()
+        || matches!(
+            kind,
+            DataType::Utf8
+                | DataType::LargeUtf8
+                | DataType::Binary
+                | DataType::LargeBinary
+                | DataType::FixedSizeBinary(_)
+                | DataType::Boolean
+                | DataType::Date32
+                | DataType::Date64
+                | DataType::Time32(_)
+                | DataType::Time64(_)
+                | DataType::Timestamp(..)
+        )
 }
 
 /// Whether two schemas have the same columns: names, types, nullability and marks, in this order.

@@ -4,7 +4,7 @@ use super::expressions::Filter;
 use super::rows::row_addresses;
 use super::tables::Table;
 use super::trouble::explain;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::common::ScalarValue;
@@ -51,10 +51,15 @@ impl Table {
     /// The rows that are meant, or all, with all columns.
     pub async fn select(&self, filter: Option<&Filter>) -> Result<Vec<Selected>> {
         let mut scan = self.dataset().scan();
-        if let Some(filter) = filter {
-            scan.filter(filter.text()).map_err(|error| self.failed(error))?;
-        }
-        self.collect(scan).await
+        let Some(filter) = filter else { return self.collect(scan).await };
+        scan.filter_expr(filter.expression().clone());
+        self.collect(scan).await.map_err(|error| match error.kind() {
+            // What Lance calls an error of its own: it has read the rows, and the filter cannot be told of one.
+            Kind::Internal if error.to_string().contains("filter expression") => {
+                Error::invalid(format!("filter {:?} fails on a row: {error}", filter.text()))
+            }
+            _ => error,
+        })
     }
 
     /// The rows of these fragments, with all columns.

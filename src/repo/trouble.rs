@@ -57,9 +57,29 @@ fn of_store(error: &Lance) -> Option<&object_store::Error> {
     chain.find_map(|cause| cause.downcast_ref::<object_store::Error>())
 }
 
-/// Lance ends its messages with the source position, which tells a reader of ours nothing.
-fn said(error: &Lance) -> String {
-    let text = error.to_string();
-    let cut = text.rfind(", /").filter(|at| text[*at..].contains(".rs:"));
-    text[..cut.unwrap_or(text.len())].to_owned()
+/// What Lance says, without the source positions that it adds, often in the middle: they tell a reader of ours nothing.
+pub(super) fn said(error: &Lance) -> String {
+    let mut text = error.to_string();
+    let is_position = |word: &str| word.contains(".rs:");
+    while let Some((at, word)) = text.match_indices(", /").find_map(|(at, gap)| {
+        let after = &text[at + gap.len()..];
+        let word = &after[..after.find([' ', ')', ',']).unwrap_or(after.len())];
+        is_position(word).then(|| (at, gap.len() + word.len()))
+    }) {
+        text.replace_range(at..at + word, "");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn source_positions_are_not_said() {
+        let inner = Lance::invalid_input("no such column");
+        let outer = Lance::invalid_input(format!("cannot resolve ({inner}): x"));
+        assert!(!said(&outer).contains(".rs"), "{}", said(&outer));
+        assert!(said(&outer).contains("no such column") && said(&outer).ends_with(": x"), "{}", said(&outer));
+    }
 }

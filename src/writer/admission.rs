@@ -29,6 +29,14 @@ pub struct Limits {
 
 impl Limits {
     /// Environment variables that set them, in the order of the fields.
+    ///
+    /// ```
+    /// use outrigger::writer::Limits;
+    ///
+    /// let [in_flight, bytes, rewrites] = Limits::VARIABLES;
+    /// assert_eq!(rewrites, "OUTRIGGER_REWRITES");
+    /// # let _ = (in_flight, bytes);
+    /// ```
     pub const VARIABLES: [&str; 3] =
         ["OUTRIGGER_WRITER_IN_FLIGHT", "OUTRIGGER_WRITER_BYTES", "OUTRIGGER_REWRITES"];
 
@@ -163,7 +171,18 @@ impl Admission {
         Ok(Admitted { at_work: self.0.clone(), actor: None, bytes: 0, rewrites: 1 })
     }
 
-    /// How many actors are known: those that are at work. [`Admitted`] has an example.
+    /// How many actors are known: those that are at work.
+    ///
+    /// ```
+    /// use outrigger::writer::{Admission, Limits};
+    ///
+    /// let (admission, limits) = (Admission::default(), Limits::default());
+    /// let both = [admission.commit(&limits, "ann", 0, 0)?, admission.commit(&limits, "bob", 0, 0)?];
+    /// assert_eq!(admission.actors(), 2);
+    /// drop(both);
+    /// assert_eq!(admission.actors(), 0);
+    /// # Ok::<_, outrigger::writer::Error>(())
+    /// ```
     pub fn actors(&self) -> usize {
         self.lock().actors.len()
     }

@@ -11,6 +11,10 @@ use crate::repo::snapshot::MANIFEST;
 /// What no branch of people's may begin with.
 const RESERVED: &str = "__";
 
+/// Bytes of a name, a `/` counted as three: its record, and the files that stand beside it while it is deleted, have the name in
+/// theirs, which may have 255 bytes on disks.
+const LONGEST: usize = 200;
+
 impl Repository {
     /// Names of all branches, `main` first.
     ///
@@ -49,6 +53,12 @@ impl Repository {
     pub async fn create_branch(&self, name: &str, from: impl Into<At>) -> Result<()> {
         self.require_writable()?;
         let branch = public(name)?;
+        let length = name.replace('/', "%2F").len();
+        if length > LONGEST {
+            return Err(Error::invalid(format!(
+                "the name of a branch has at most {LONGEST} bytes, each / counted as three: this one has {length}"
+            )));
+        }
         let source = Snapshot::read(&self.repo, from.into()).await?;
         Ok(self.repo.create_branch(source.inner(), &branch, self.parts.host.clock.now()).await?)
     }

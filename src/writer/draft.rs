@@ -3,7 +3,7 @@
 //! Every operation is applied at once, to rows in memory; what is left in the end is one change, however many there were.
 
 use super::error::{Error, Result};
-use super::keys::{Keyed, kept_rows, without};
+use super::keys::{Keyed, kept_rows, key_text, without};
 use crate::model::TableKey;
 use crate::model::Version;
 use crate::model::manifest::Entry;
@@ -110,7 +110,7 @@ impl Draft {
     pub(super) async fn upsert(&mut self, rows: RecordBatch) -> Result<()> {
         let rows = self.fitting(rows)?;
         let keyed = self.keyed()?;
-        let keys = unique(&self.base.key, &keyed, &rows)?;
+        let keys = self.unique(&keyed, &rows)?;
         let replaced = self.of_keys(&keyed, &rows, &keys).await?;
         self.replace(replaced);
         self.note(|| Repeatable::Upsert(rows.clone()));
@@ -136,7 +136,7 @@ impl Draft {
         Ok(count)
     }
 
-    /// The rows that are meant get new values. How many.
+    /// The rows that are meant get new values; where that are the values that they have, nothing is changed. How many are meant.
     pub(super) async fn update(&mut self, filter: &str, assignments: &[(&str, &str)]) -> Result<u64> {
         let table = self.table();
         if self.base.has_blobs() {
@@ -155,8 +155,10 @@ impl Draft {
         let count = meant.count();
         let updated = meant.rows.iter().map(|rows| assignments.apply(rows)).collect::<Result<Vec<_>, _>>()?;
         self.repeatable = None;
-        self.replace(meant);
-        self.added.extend(updated);
+        if updated != meant.rows {
+            self.replace(meant);
+            self.added.extend(updated);
+        }
         Ok(count)
     }
 
@@ -266,6 +268,20 @@ impl Draft {
         Keyed::by(&self.schema, &self.key)
     }
 
+    /// The keys of some rows, none of them twice.
+    fn unique(&self, keyed: &Keyed, rows: &RecordBatch) -> Result<HashSet<OwnedRow>> {
+        let mut keys = HashSet::new();
+        for (index, key) in keyed.of(rows)?.into_iter().enumerate() {
+            if !keys.insert(key) {
+                let (table, known) = (self.table(), key_text(rows, index, &self.key)?.join("/"));
+                return Err(Error::invalid(format!(
+                    "the rows for {table} hold the key {known} more than once"
+                )));
+            }
+        }
+        Ok(keys)
+    }
+
     fn note(&mut self, done: impl FnOnce() -> Repeatable) {
         if let Some(repeatable) = &mut self.repeatable {
             repeatable.push(done());
@@ -360,16 +376,4 @@ impl Meant {
     fn count(&self) -> u64 {
         self.rows.iter().map(|rows| rows.num_rows() as u64).sum()
     }
-}
-
-/// The keys of some rows, none of them twice.
-fn unique(table: &TableKey, keyed: &Keyed, rows: &RecordBatch) -> Result<HashSet<OwnedRow>> {
-    let all = keyed.of(rows)?;
-    let count = all.len();
-    let keys: HashSet<OwnedRow> = all.into_iter().collect();
-    if keys.len() < count {
-        let twice = count - keys.len();
-        return Err(Error::invalid(format!("the rows for {table} hold {twice} keys more than once")));
-    }
-    Ok(keys)
 }

@@ -5,6 +5,16 @@ use std::fmt;
 use std::time::Duration;
 
 /// `Result` with [`Error`].
+///
+/// ```
+/// use outrigger::writer::{Repository, Result};
+///
+/// async fn balance_sheet(bank: &Repository) -> Result<u64> {
+///     bank.snapshot("main").await?.count("accounts")
+/// }
+/// # use outrigger::writer::example;
+/// # example(async |bank| Ok(assert_eq!(balance_sheet(&bank).await?, 2)));
+/// ```
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Why a write did not happen. Of a commit that ends so nothing is shown, unless the kind says that it may be.
@@ -66,6 +76,20 @@ pub enum Error {
         branch: Branch,
         /// What lies there.
         found: String,
+    },
+    /// A table has versions that no commit shows and no crash record explains: another program has written there. Nothing of this
+    /// commit was written. A person decides what becomes of them.
+    #[error(
+        "{table} has versions after {shown} on branch {branch} that no commit shows and no crash record explains, as if another program had \
+         written there: see `outrigger status`, then `outrigger repair drift`"
+    )]
+    Drift {
+        /// The table.
+        table: TableKey,
+        /// The branch.
+        branch: Branch,
+        /// The version that is shown.
+        shown: Version,
     },
     /// Source and target of a merge have changed the same rows in different ways.
     #[error("{}", Listed(.0))]

@@ -5,6 +5,7 @@ use arrow::array::{ArrayRef, BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::SchemaRef;
 use arrow::row::{OwnedRow, RowConverter, SortField};
+use arrow::util::display::array_value_to_string;
 use std::collections::HashSet;
 
 /// Compares rows by some of their columns. Null equals null.
@@ -37,6 +38,16 @@ impl Keyed {
         let keys = keys.map_err(|error| Error::invalid(format!("keys cannot be read: {error}")))?;
         Ok(keys.iter().map(|key| key.owned()).collect())
     }
+}
+
+/// The key of a row as text, column by column.
+pub(super) fn key_text(rows: &RecordBatch, index: usize, key: &[String]) -> Result<Vec<String>> {
+    let column = |name: &String| -> Result<String> {
+        let column: Option<&ArrayRef> = rows.column_by_name(name);
+        let column = column.ok_or_else(|| crate::Error::internal(format!("no column {name}")))?;
+        array_value_to_string(column, index).map_err(|error| Error::invalid(error.to_string()))
+    };
+    key.iter().map(column).collect()
 }
 
 /// The rows that have none of these keys.

@@ -10,7 +10,7 @@ use super::error::{Error, MergeConflict, Result};
 use super::repository::{Repository, named};
 use super::snapshot::open;
 use super::three_way::Sides;
-use crate::model::lineage::latest_common;
+use crate::model::lineage::{latest_common, lost_since};
 use crate::model::manifest::{Entry, GraphCommit};
 use crate::model::sidecar::WriterKind;
 use crate::model::{Branch, TableKey};
@@ -81,6 +81,7 @@ impl Repository {
             left -= 1;
             match self.merge_once(source, target, actor).await {
                 Err(Error::Conflict { .. }) if left > 0 => {}
+                Err(error) if error.is_contention() && left > 0 => {}
                 ended => return ended,
             }
         }
@@ -139,7 +140,7 @@ impl Repository {
         let ours = self.repo.snapshot(target).await?.ok_or_else(|| self.gone(target))?;
         ours.writable()?;
         let history = self.history(&theirs, &ours).await?;
-        let Heads { source: merged, base, is_forward } = heads(&theirs, &ours, &history)?;
+        let Heads { source: merged, base, is_forward, lost } = heads(&theirs, &ours, &history)?;
         if base.id == merged {
             return Ok((MergeOutcome::AlreadyUpToDate, merged));
         }
@@ -149,7 +150,7 @@ impl Repository {
         })?;
         // A merge may read whole tables, of both sides.
         let _room = self.manager.admission().rewrite(&self.parts.limits)?;
-        let (drafts, brought) = self.changes(&past, &theirs, &ours).await?;
+        let (drafts, brought) = self.changes(&past, &theirs, &ours, lost.as_deref()).await?;
         let mut commit = Commit {
             repository: self.clone(),
             branch: target.clone(),
@@ -168,6 +169,8 @@ impl Repository {
                 ended.ok_or_else(|| crate::Error::internal("a merge of rows changed none"))?
             }
         };
+        // Others may have committed to other tables of the target meanwhile.
+        let is_forward = is_forward && committed.manifest_version == ours.version.next().0;
         let outcome = if is_forward { MergeOutcome::FastForward } else { MergeOutcome::Merged };
         Ok((outcome(committed), merged))
     }
@@ -192,6 +195,7 @@ impl Repository {
         past: &repo::Snapshot,
         theirs: &repo::Snapshot,
         ours: &repo::Snapshot,
+        lost: Option<&str>,
     ) -> Result<(BTreeMap<TableKey, Draft>, BTreeMap<TableKey, Entry>)> {
         let (mut drafts, mut brought, mut conflicts) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
         for (table, entry) in theirs.state.entries() {
@@ -221,6 +225,9 @@ impl Repository {
                 theirs: open(&self.repo, table, entry).await?,
                 ours: open(&self.repo, table, shown).await?,
             };
+            if let (Some(lost), false) = (lost, is_same(before, shown)) {
+                sides.require_key(lost)?;
+            }
             match sides.merged(shown).await? {
                 Ok(draft) if draft.is_empty() => {}
                 Ok(draft) => drop(drafts.insert(table.clone(), draft)),
@@ -243,7 +250,7 @@ async fn record_merge(merge: &Commit, ours: &repo::Snapshot) -> Result<Committed
     let Commit { repository, branch, identity, .. } = merge;
     let operation = repository.operation()?;
     let (commit, publish) = merge.recorded()?;
-    match repository.repo.publish(ours, &publish, operation.as_str()).await? {
+    match repository.repo.publish_exactly(ours, &publish, operation.as_str()).await? {
         Published::Committed(made) => {
             repository.require_branch(branch, identity, &made).await?;
             let (id, manifest_version) = (commit.id, made.version.0);
@@ -264,6 +271,8 @@ struct Heads {
     base: GraphCommit,
     /// The target has nothing that the source has not.
     is_forward: bool,
+    /// What the target has merged from a branch that is gone, where the source has as well: both may have the same rows from it.
+    lost: Option<String>,
 }
 
 fn heads(theirs: &repo::Snapshot, ours: &repo::Snapshot, history: &[GraphCommit]) -> Result<Heads> {
@@ -282,5 +291,7 @@ fn heads(theirs: &repo::Snapshot, ours: &repo::Snapshot, history: &[GraphCommit]
         }
     };
     let is_forward = base.id == target.id;
-    Ok(Heads { source: source.id.clone(), base: base.clone(), is_forward })
+    let [of_source, of_target] = [source, target].map(|head| lost_since(history, &head.id, &base.id));
+    let lost = of_source.and(of_target).map(str::to_owned);
+    Ok(Heads { source: source.id.clone(), base: base.clone(), is_forward, lost })
 }

@@ -44,7 +44,21 @@ impl Drop for UnderWay {
     }
 }
 
-/// Turns on tables, until it is dropped. [`Manager`] has an example.
+/// Turns on tables, until it is dropped.
+///
+/// ```
+/// use outrigger::model::{Branch, TableKey};
+/// use outrigger::writer::{Manager, Turns};
+///
+/// async fn turn(manager: &Manager, table: &str) -> Turns {
+///     manager.turns(&[TableKey::parse(table).unwrap()].into(), &Branch::main()).await
+/// }
+/// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+/// # let manager = Manager::of("/srv/shop");
+/// drop(turn(&manager, "stock").await);
+/// drop(turn(&manager, "stock").await);
+/// # });
+/// ```
 #[derive(Debug)]
 #[must_use = "the turns end when this is dropped"]
 pub struct Turns(#[expect(dead_code, reason = "held for its drop")] Vec<OwnedMutexGuard<()>>);

@@ -21,8 +21,24 @@ use async_trait::async_trait;
 use std::fmt;
 use std::sync::Arc;
 
-/// What a handle is made of. [`Repository::open`] and [`Repository::create`] take the real things; [`Repository::create_with`] has an
-/// example.
+/// What a handle is made of. [`Repository::open`] and [`Repository::create`] take the real things.
+///
+/// ```
+/// use outrigger::host::Host;
+/// use outrigger::store::{RepoUri, Store, StoreParts, StoreSettings};
+/// use outrigger::writer::{Limits, Parts};
+///
+/// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+/// # let dir = tempfile::tempdir().unwrap();
+/// # let address = dir.path().to_str().unwrap();
+/// let at = RepoUri::parse(address)?;
+/// let store = Store::open(&at, &StoreSettings::default(), StoreParts::real()).await?;
+/// let ids = std::sync::Arc::new(outrigger::app::ulid);
+/// let parts = Parts { store, host: Host::real(), ids, limits: Limits { in_flight: 4, ..Limits::default() } };
+/// assert_eq!(parts.limits.rewrites, 4);
+/// # Ok::<_, outrigger::writer::Error>(())
+/// # }).unwrap();
+/// ```
 #[derive(Clone)]
 pub struct Parts {
     /// Where the repository lies.
@@ -101,10 +117,28 @@ impl Repository {
         Self::over(repo, parts, false)
     }
 
-    /// Opens a repository. Reads only. [`Repository::create_with`] has an example.
+    /// Opens a repository. Reads only.
     ///
     /// # Errors
     /// Kind [`crate::Kind::Missing`] if there is none, [`crate::Kind::Refused`] if it is of another format.
+    ///
+    /// ```
+    /// use outrigger::host::Host;
+    /// use outrigger::store::{RepoUri, Store, StoreParts, StoreSettings};
+    /// use outrigger::writer::{Limits, Parts, Repository};
+    ///
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let address = dir.path().to_str().unwrap();
+    /// Repository::create(address, &[]).await?;
+    /// let store = Store::open(&RepoUri::parse(address)?, &StoreSettings::default(), StoreParts::real()).await?;
+    /// let ids = std::sync::Arc::new(outrigger::app::ulid);
+    /// let parts = Parts { store, host: Host::real(), ids, limits: Limits::default() };
+    /// let reader = Repository::open_with(parts, true).await?;
+    /// assert!(reader.create_branch("trial", "main").await.is_err(), "it was opened to read only");
+    /// # Ok::<_, outrigger::writer::Error>(())
+    /// # }).unwrap();
+    /// ```
     pub async fn open_with(parts: Parts, read_only: bool) -> Result<Self> {
         let repo = repo::Repository::open(parts.store.clone()).await?;
         Self::over(repo, parts, read_only)
@@ -309,9 +343,14 @@ impl Repository {
     }
 }
 
-/// A branch by its name.
+/// A branch by its name, as it is: what stores spell with spaces around it is not what a program asks for.
 pub(super) fn named(branch: &str) -> Result<Branch> {
-    Branch::parse(Some(branch)).map_err(|bad| Error::invalid(bad.to_string()))
+    match Branch::parse(Some(branch)) {
+        Ok(_) if branch.trim() != branch => {
+            Err(Error::invalid(format!("branch {branch:?} has spaces around its name")))
+        }
+        parsed => parsed.map_err(|bad| Error::invalid(bad.to_string())),
+    }
 }
 
 fn intent(parts: &Parts, actor: Option<&str>) -> CommitIntent {

@@ -10,6 +10,7 @@ use crate::repo::tables::Table;
 use crate::repo::{self, branches};
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
+use datafusion::common::ScalarValue;
 
 /// What is to be looked at.
 ///
@@ -41,19 +42,24 @@ impl From<&str> for At {
     }
 }
 
-/// The value of one column of a key.
+/// The value of one column of a key, which is cast to the column's type.
 ///
 /// ```
 /// use outrigger::writer::KeyPart;
 ///
 /// assert_eq!([KeyPart::from("ann"), KeyPart::from(7)], [KeyPart::Text("ann".into()), KeyPart::Integer(7)]);
+/// assert_eq!(KeyPart::from("2026-11-27"), KeyPart::Text("2026-11-27".into()), "a date as well");
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeyPart {
-    /// Text.
+    /// Text; a date, a moment or a decimal number as text.
     Text(String),
     /// A whole number.
-    Integer(i64),
+    Integer(i128),
+    /// True or false.
+    Boolean(bool),
+    /// Bytes.
+    Bytes(Vec<u8>),
 }
 
 impl From<&str> for KeyPart {
@@ -62,18 +68,43 @@ impl From<&str> for KeyPart {
     }
 }
 
+impl From<&[u8]> for KeyPart {
+    fn from(bytes: &[u8]) -> Self {
+        Self::Bytes(bytes.to_owned())
+    }
+}
+
+impl From<bool> for KeyPart {
+    fn from(value: bool) -> Self {
+        Self::Boolean(value)
+    }
+}
+
+impl From<i32> for KeyPart {
+    fn from(number: i32) -> Self {
+        Self::Integer(number.into())
+    }
+}
+
 impl From<i64> for KeyPart {
     fn from(number: i64) -> Self {
-        Self::Integer(number)
+        Self::Integer(number.into())
+    }
+}
+
+impl From<u64> for KeyPart {
+    fn from(number: u64) -> Self {
+        Self::Integer(number.into())
     }
 }
 
 impl KeyPart {
-    /// As a literal of Lance's SQL.
-    fn literal(&self) -> String {
+    fn value(&self) -> ScalarValue {
         match self {
-            Self::Text(text) => format!("'{}'", text.replace('\'', "''")),
-            Self::Integer(number) => number.to_string(),
+            Self::Text(text) => ScalarValue::from(text.as_str()),
+            Self::Integer(number) => ScalarValue::Decimal128(Some(*number), 38, 0),
+            Self::Boolean(value) => ScalarValue::from(*value),
+            Self::Bytes(bytes) => ScalarValue::Binary(Some(bytes.clone())),
         }
     }
 }
@@ -111,7 +142,9 @@ impl Snapshot {
         };
         let wanted = || match version {
             None => format!("there is no branch {branch}"),
-            Some(version) => format!("branch {branch} has no version {version} any more"),
+            Some(version) => {
+                format!("branch {branch} has no version {version}: it was never made, or is cleaned up")
+            }
         };
         let snapshot = snapshot.ok_or_else(|| crate::Error::missing(wanted()))?;
         Ok(Self { repo: repo.clone(), snapshot })
@@ -221,10 +254,11 @@ impl Snapshot {
         joined(&schema, found.iter().map(|found| &found.rows))
     }
 
-    /// The row that has a key, given in the order of the key's columns; `None` if there is none.
+    /// The row that has a key, given in the order of the key's columns; `None` if there is none. More than one row where rows were
+    /// appended whose key was there already: nothing enforces a key but [`Transaction::upsert`](super::Transaction::upsert).
     ///
     /// # Errors
-    /// Kind [`crate::Kind::Invalid`] if the table has no key, or one of other columns.
+    /// Kind [`crate::Kind::Invalid`] if the table has no key, or one of other columns or types.
     ///
     /// ```
     /// # use outrigger::writer::{Error, balances, entries, example};
@@ -246,9 +280,11 @@ impl Snapshot {
                 key.len()
             )));
         }
-        let equal = columns.iter().zip(key).map(|(column, part)| format!("`{column}` = {}", part.literal()));
-        let filter = equal.collect::<Vec<_>>().join(" AND ");
-        let rows = self.rows(table, Some(&filter)).await?;
+        let values: Vec<_> =
+            columns.iter().zip(key).map(|(column, part)| (column.as_str(), part.value())).collect();
+        let filter = Filter::equal(&opened.schema(), &values)?;
+        let found = opened.select(Some(&filter)).await?;
+        let rows = joined(&opened.schema(), found.iter().map(|found| &found.rows))?;
         Ok((rows.num_rows() > 0).then_some(rows))
     }
 

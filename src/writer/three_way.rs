@@ -2,13 +2,12 @@
 
 use super::draft::Draft;
 use super::error::{Error, Result};
-use super::keys::{Keyed, kept_rows};
+use super::keys::{Keyed, kept_rows, key_text};
 use crate::model::manifest::Entry;
 use crate::repo::select::Selected;
 use crate::repo::tables::Table;
-use arrow::array::{ArrayRef, BooleanArray, RecordBatch};
+use arrow::array::{BooleanArray, RecordBatch};
 use arrow::row::{OwnedRow, RowConverter, SortField};
-use arrow::util::display::array_value_to_string;
 use std::collections::{BTreeMap, HashMap};
 
 /// One table: where both parted, and each side now.
@@ -35,6 +34,18 @@ struct Part {
 pub(super) type Keys = Vec<Vec<String>>;
 
 impl Sides {
+    /// Refuses a table whose rows are counted: both sides may have some from a branch that is gone, and they would come twice.
+    pub(super) fn require_key(&self, lost: &str) -> Result<()> {
+        if !self.ours.key_columns().is_empty() {
+            return Ok(());
+        }
+        Err(Error::invalid(format!(
+            "{} has no key, and both branches have merged others that are deleted since (commit {lost}, for one): which of their rows \
+             both have cannot be told; append what is missing by hand",
+            self.ours.key
+        )))
+    }
+
     /// The change of the target, or the keys of the rows that both have changed.
     pub(super) async fn merged(&self, shown: &Entry) -> Result<Result<Draft, Keys>> {
         let Self { base, theirs, ours } = self;
@@ -71,7 +82,7 @@ impl Sides {
             let same = here.map(|here| &here.content) == now.map(|now| &now.content);
             match (touched, same) {
                 (true, true) => {}
-                (true, false) => conflicts.push(text_of(&was, before, &key)?),
+                (true, false) => conflicts.push(was.text_of(before, &key)?),
                 (false, _) => {
                     goes.push(id.clone());
                     comes.extend(now);
@@ -83,7 +94,7 @@ impl Sides {
             match here {
                 None => comes.push(new),
                 Some(here) if here.content == new.content => {}
-                Some(_) => conflicts.push(text_of(&is, new, &key)?),
+                Some(_) => conflicts.push(is.text_of(new, &key)?),
             }
         }
         if !conflicts.is_empty() {
@@ -199,8 +210,9 @@ async fn part(table: &Table, fragments: &[u64], key: &[String]) -> Result<Part> 
         for (index, (id, content)) in keyed.of(&found.rows)?.into_iter().zip(contents).enumerate() {
             let row = Row { content, batch, index };
             if rows.insert(id, row).is_some() {
+                let known = key_text(&found.rows, index, key)?.join("/");
                 return Err(Error::invalid(format!(
-                    "{} has rows with the same key: they cannot be merged",
+                    "{} has more than one row with the key {known}, so it cannot be merged: delete them, and append one",
                     table.key
                 )));
             }
@@ -210,6 +222,11 @@ async fn part(table: &Table, fragments: &[u64], key: &[String]) -> Result<Part> 
 }
 
 impl Part {
+    /// The key of a row as text.
+    fn text_of(&self, row: &Row, key: &[String]) -> Result<Vec<String>> {
+        key_text(&self.batches[row.batch].rows, row.index, key)
+    }
+
     /// These rows of it, as batches.
     fn taken(&self, wanted: &[&Row]) -> Result<Vec<RecordBatch>> {
         let mut masks: Vec<Vec<bool>> =
@@ -222,15 +239,4 @@ impl Part {
         }
         Ok(taken)
     }
-}
-
-/// The key of a row as text, column by column.
-fn text_of(part: &Part, row: &Row, key: &[String]) -> Result<Vec<String>> {
-    let rows = &part.batches[row.batch].rows;
-    let column = |name: &String| -> Result<String> {
-        let column: Option<&ArrayRef> = rows.column_by_name(name);
-        let column = column.ok_or_else(|| crate::Error::internal(format!("no column {name}")))?;
-        array_value_to_string(column, row.index).map_err(|error| Error::invalid(error.to_string()))
-    };
-    key.iter().map(column).collect()
 }

@@ -16,6 +16,11 @@ use std::collections::BTreeMap;
 /// Nothing is written before the commit. Rows that are staged are read back by [`Transaction::rows`]. Dropping it forgets it. Once it
 /// is committed, or has failed to, it has ended: begin another.
 ///
+/// # Expressions
+/// Filters and values are SQL expressions, read as a whole: `balance > 10 AND owner = 'ann'`, `day >= '2026-11-01'`,
+/// `upper(name) LIKE 'A%'`, `coalesce(note, '')`. Text stands in single quotes. Columns are named as they are written in the schema, in
+/// double quotes or backticks if the name is no plain word: `"Unit price" * 2`.
+///
 /// ```
 /// # use outrigger::writer::{entries, example};
 /// # example(async |bank| {
@@ -53,7 +58,7 @@ impl Transaction {
         Ok(Self { repository, branch, identity, base, actor: None, drafts, has_ended: false })
     }
 
-    /// Who asks for it: recorded with the commit, and limited for himself.
+    /// Who asks for it: recorded with the commit, and limited for himself. An empty name is nobody's.
     ///
     /// ```
     /// # use outrigger::writer::{Error, balances, entries, example};
@@ -67,11 +72,14 @@ impl Transaction {
     /// ```
     #[must_use]
     pub fn by(mut self, actor: &str) -> Self {
-        self.actor = Some(actor.to_owned());
+        self.actor = Some(actor.to_owned()).filter(|actor| !actor.is_empty());
         self
     }
 
-    /// Adds rows to a table. A key that is there already is not looked for: see [`Transaction::upsert`].
+    /// Adds rows to a table. A key that is there already is not looked for: then two rows have it, [`Snapshot::row`] returns both,
+    /// and the table cannot be merged. [`Transaction::upsert`] looks.
+    ///
+    /// [`Snapshot::row`]: super::Snapshot::row
     ///
     /// # Errors
     /// Kind [`crate::Kind::Invalid`] for a batch of another schema.
@@ -112,10 +120,12 @@ impl Transaction {
     }
 
     /// Gives columns of the rows for which a filter holds new values, such as `("balance", "balance - 30")`; all expressions see the
-    /// row as it was. Returns how many rows.
+    /// row as it was. Returns for how many rows it holds.
+    ///
+    /// Filters and values are [expressions](Transaction#expressions).
     ///
     /// # Errors
-    /// Kind [`crate::Kind::Invalid`] for an expression that cannot be read, or a column of the key.
+    /// Kind [`crate::Kind::Invalid`] for an expression that cannot be read, or fails on a row, or a column of the key.
     ///
     /// ```
     /// # use outrigger::writer::{Error, balances, entries, example};
@@ -131,10 +141,10 @@ impl Transaction {
         self.draft(table).await?.update(filter, assignments).await
     }
 
-    /// Takes the rows away for which a filter holds. Returns how many.
+    /// Takes the rows away for which a filter holds. Returns how many. Filters are [expressions](Transaction#expressions).
     ///
     /// # Errors
-    /// Kind [`crate::Kind::Invalid`] for an expression that cannot be read.
+    /// Kind [`crate::Kind::Invalid`] for an expression that cannot be read, or fails on a row.
     ///
     /// ```
     /// # use outrigger::writer::{Error, balances, entries, example};

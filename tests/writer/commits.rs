@@ -3,7 +3,7 @@
 use super::everywhere;
 use crate::support::faults::{Breaks, FailsAlways, LosesAnswer, Meanwhile, is_write};
 use crate::world::{
-    ACCOUNTS, JOURNAL, MAIN, TOTAL, World, accounts, balances, journal, orders_table, transfer,
+    ACCOUNTS, Beside, JOURNAL, MAIN, TOTAL, World, accounts, balances, journal, orders_table, transfer,
 };
 use arrow::datatypes::{DataType, Field, Schema};
 use lance::dataset::builder::DatasetBuilder;
@@ -79,6 +79,28 @@ pub async fn what_was_read_and_has_changed_is_a_conflict(world: World) {
     assert_eq!(actual.0, expected.0 + 1);
     assert_eq!(world.total().await, TOTAL);
     assert_eq!(world.transfers().await, 1, "nothing of the late one is there");
+    world.is_settled().await;
+}
+
+#[tokio::test]
+async fn a_deletion_and_an_overwrite_need_the_version_that_they_have_read() {
+    let world = World::in_memory().await;
+    let bank = world.open().await;
+    for overwrites in [false, true] {
+        let mut late = bank.begin(MAIN).await.unwrap();
+        match overwrites {
+            true => late.overwrite(ACCOUNTS, accounts(&[("eve", 1)])).await.unwrap(),
+            false => assert_eq!(late.delete(ACCOUNTS, "id = 'ann'").await.unwrap(), 1),
+        }
+        // What comes after it in the same table does not make it repeatable.
+        late.append(ACCOUNTS, accounts(&[("fay", 1)])).await.unwrap();
+        let mut first = bank.begin(MAIN).await.unwrap();
+        first.upsert(ACCOUNTS, accounts(&[("cid", 100)])).await.unwrap();
+        first.commit().await.unwrap().unwrap();
+        let error = late.commit().await.unwrap_err();
+        assert!(matches!(error, Error::Conflict { .. }), "{error}");
+    }
+    assert_eq!(world.balances().await.len(), 3);
     world.is_settled().await;
 }
 
@@ -208,7 +230,7 @@ async fn what_a_writer_has_undone_itself_is_no_conflict_when_it_tries_again() {
     let other = world.clone();
     let between = Arc::new(Meanwhile::at(
         |call| call.verb == Verb::Create && call.path.as_ref().contains("journal.lance/_versions"),
-        async move { other.append_beside(JOURNAL, journal(&[("x", "y", 1)])).await },
+        async move { other.append_beside(MAIN, JOURNAL, journal(&[("x", "y", 1)]), Beside::Shows).await },
     ));
     let mut tx = world.open_under(between.clone()).await.unwrap().begin(MAIN).await.unwrap();
     transfer(&mut tx, "ann", "bob", 1).await;
@@ -228,7 +250,7 @@ async fn what_a_writer_has_undone_itself_is_no_conflict_when_it_tries_again() {
     let (bank, other) = (world.open().await, world.clone());
     let mut tx = bank.begin(MAIN).await.unwrap();
     transfer(&mut tx, "ann", "bob", 1).await;
-    other.append_beside(ACCOUNTS, accounts(&[("dan", 1)])).await;
+    other.append_beside(MAIN, ACCOUNTS, accounts(&[("dan", 1)]), Beside::Shows).await;
     assert!(matches!(tx.commit().await, Err(Error::Conflict { .. })));
 }
 

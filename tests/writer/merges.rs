@@ -406,3 +406,75 @@ async fn what_came_by_an_earlier_merge_comes_once_however_far_it_is() {
     assert_eq!(world.balances_on("g").await["ann"], 100, "what f has taken back is taken back");
     world.is_settled().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_without_a_key_that_both_have_from_a_branch_that_is_gone_do_not_come_twice() {
+    let world = World::in_memory().await;
+    let bank = world.open().await;
+    for branch in ["x", "f", "g"] {
+        bank.create_branch(branch, MAIN).await.unwrap();
+    }
+    upsert(&bank, "x", &[("ann", 1)]).await;
+    note(&bank, "x", "x1").await;
+    bank.merge("x", "f", None).await.unwrap();
+    note(&bank, "x", "x2").await;
+    bank.merge("x", "g", None).await.unwrap();
+    bank.delete_branch("x").await.unwrap();
+    let error = bank.merge("f", "g", None).await.unwrap_err().to_string();
+    assert!(error.contains("journal has no key") && error.contains("deleted since"), "{error}");
+    assert_eq!(bank.snapshot("g").await.unwrap().count(JOURNAL).unwrap(), 2);
+    // Rows with a key are told apart; and what only one of both has changed is as it is.
+    bank.merge(MAIN, "f", None).await.unwrap();
+    bank.create_branch("h", MAIN).await.unwrap();
+    upsert(&bank, "h", &[("bob", 2)]).await;
+    bank.merge("h", "f", None).await.unwrap();
+    bank.create_branch("y", MAIN).await.unwrap();
+    upsert(&bank, "y", &[("cid", 3)]).await;
+    for target in ["h", MAIN] {
+        bank.merge("y", target, None).await.unwrap();
+    }
+    bank.delete_branch("y").await.unwrap();
+    note(&bank, MAIN, "m").await;
+    bank.merge("h", MAIN, None).await.unwrap();
+    assert_eq!(world.balances().await, map(&[("ann", 100), ("bob", 2), ("cid", 3)]));
+    world.is_settled().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_merge_that_is_one_publish_is_worked_out_anew_when_others_commit_meanwhile() {
+    let world = World::in_memory().await;
+    let bank = world.open().await;
+    bank.create_branch(TRIAL, MAIN).await.unwrap();
+    upsert(&bank, MAIN, &[("ann", 1)]).await;
+    upsert(&bank, MAIN, &[("ann", 100)]).await;
+    let commits = bank.clone();
+    let publishing = Arc::new(Meanwhile::at(
+        |call| call.verb == Verb::Create && call.path.as_ref().contains("__manifest/tree/trial/_versions"),
+        async move { upsert(&commits, TRIAL, &[("bob", 2)]).await },
+    ));
+    let merged = world.open_under(publishing.clone()).await.unwrap().merge(MAIN, TRIAL, None).await.unwrap();
+    assert!(publishing.happened());
+    assert!(matches!(merged, MergeOutcome::Merged(_)), "{merged:?}");
+    assert_eq!(world.balances_on(TRIAL).await, map(&[("ann", 100), ("bob", 2), ("cid", 100)]));
+    assert_eq!(bank.merge(MAIN, TRIAL, None).await.unwrap(), MergeOutcome::AlreadyUpToDate);
+    world.is_settled().await;
+}
+
+#[tokio::test]
+async fn a_key_that_is_there_twice_is_named() {
+    let world = World::in_memory().await;
+    let bank = world.open().await;
+    bank.create_branch(TRIAL, MAIN).await.unwrap();
+    let mut tx = bank.begin(TRIAL).await.unwrap();
+    tx.append(ACCOUNTS, accounts(&[("dan", 1), ("dan", 2)])).await.unwrap();
+    let error = tx.upsert(ACCOUNTS, accounts(&[("eve", 1), ("eve", 2)])).await.unwrap_err().to_string();
+    assert!(error.contains("the key eve"), "{error}");
+    tx.commit().await.unwrap();
+    let dan = bank.snapshot(TRIAL).await.unwrap().row(ACCOUNTS, &["dan".into()]).await.unwrap().unwrap();
+    assert_eq!(dan.num_rows(), 2, "nothing is hidden");
+    let error = bank.merge(TRIAL, MAIN, None).await.unwrap_err().to_string();
+    assert!(error.contains("the key dan") && error.contains("append one"), "{error}");
+    upsert(&bank, TRIAL, &[("dan", 3)]).await;
+    bank.merge(TRIAL, MAIN, None).await.unwrap();
+    assert_eq!(world.balances().await["dan"], 3);
+}

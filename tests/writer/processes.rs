@@ -4,11 +4,12 @@ use crate::support::process::alone;
 use crate::support::repos::{faulty, s3_settings};
 use crate::world::{JOURNAL, MAIN, TOTAL, World, accounts, balances, journal, transfer};
 use async_trait::async_trait;
+use futures::{FutureExt, StreamExt};
 use outrigger::config::{LogFormat, LogLevel, LogSettings};
 use outrigger::passes::report::Outcome;
 use outrigger::repo::history::RECOVERY_ACTOR;
 use outrigger::store::{Call, Fault, RepoUri, Store, StoreParts, StoreSettings, Verb};
-use outrigger::writer::{Error, Limits, NewTable, Parts, Repository};
+use outrigger::writer::{At, Error, Limits, NewTable, Parts, Repository};
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Stdio};
 use std::sync::Arc;
@@ -113,7 +114,9 @@ async fn killed_at_every_step(world: World) {
 
         // Who writes meanwhile is not disturbed: other tables are free, and the bank is whole.
         assert_eq!(world.total().await, TOTAL, "{step}");
+        let has_record = world.records().await.iter().any(|name| name.ends_with(".json"));
         let report = world.recover().await;
+        assert_eq!(has_record, !report.scopes.is_empty(), "{step}: {report:#?}");
         assert!(report.scopes.iter().all(|scope| scope.outcome == Outcome::Done), "{step}: {report:#?}");
         world.is_settled().await;
         paid += i64::from(shown);
@@ -165,8 +168,8 @@ async fn pay_for(time: Duration) {
     println!("paid {paid}, {conflicts} conflicts, gave up {waited} times");
 }
 
-async fn total_of_banks(bank: &Repository) -> i64 {
-    let snapshot = bank.snapshot(MAIN).await.unwrap();
+async fn total_of_banks(bank: &Repository, at: impl Into<At>) -> i64 {
+    let snapshot = bank.snapshot(at).await.unwrap();
     let mut total = 0;
     for name in BANKS {
         total += balances(&snapshot.rows(name, None).await.unwrap()).values().sum::<i64>();
@@ -185,26 +188,34 @@ async fn eight_processes(world: World, seconds: u64) {
         tx.append(name, accounts(&rows)).await.unwrap();
         tx.commit().await.unwrap();
     }
-    let total = total_of_banks(&bank).await;
+    let total = total_of_banks(&bank, MAIN).await;
+    let first = bank.snapshot(MAIN).await.unwrap().version();
     let children: Vec<Child> = (0..8).map(|_| child(&world, &format!("pay-for {seconds}"))).collect();
     let (began, mut looks) = (Instant::now(), 0);
     while began.elapsed() < Duration::from_secs(seconds) {
-        assert_eq!(total_of_banks(&bank).await, total, "at look {looks}");
+        assert_eq!(total_of_banks(&bank, MAIN).await, total, "at look {looks}");
         looks += 1;
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
-    let mut paid = 0;
+    let mut paid = Vec::new();
     for child in children {
         let ended = child.wait_with_output().unwrap();
         let said = String::from_utf8_lossy(&ended.stdout).into_owned();
         assert!(ended.status.success(), "{said}");
         let line = said.lines().find_map(|line| line.split_once("paid ")).expect(&said);
-        paid += line.1.split_once(',').unwrap().0.parse::<u64>().unwrap();
+        paid.push(line.1.split_once(',').unwrap().0.parse::<u64>().unwrap());
         println!("{}", line.1);
     }
-    assert!(paid >= 8, "they hardly came to anything: {paid}");
+    assert!(paid.iter().all(|paid| *paid > 0), "nobody is left out: {paid:?}");
+    let paid: u64 = paid.iter().sum();
     assert!(looks > 5);
-    assert_eq!(total_of_banks(&bank).await, total);
+    let last = bank.snapshot(MAIN).await.unwrap().version();
+    let totals = futures::stream::iter(first..=last).map(|version| {
+        let at = At::Version { branch: MAIN.into(), version };
+        total_of_banks(&bank, at).map(move |found| assert_eq!(found, total, "version {version}"))
+    });
+    assert_eq!(totals.buffer_unordered(8).count().await as u64, last - first + 1);
+    assert!(last - first >= paid);
     let commits = bank.commits(MAIN).await.unwrap();
     // Those that lost a race half-way have undone it, and say so.
     let of_writers = commits.iter().filter(|commit| commit.actor.as_deref() != Some(RECOVERY_ACTOR)).count();
@@ -221,5 +232,5 @@ async fn eight_processes_on_the_same_tables_lose_nothing_on_disk() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn eight_processes_on_the_same_tables_lose_nothing_on_s3() {
-    eight_processes(World::on_s3().await, 20).await;
+    eight_processes(World::on_s3().await, 60).await;
 }

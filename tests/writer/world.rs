@@ -14,8 +14,9 @@ use outrigger::passes::recovery::observe::Grace;
 use outrigger::passes::recovery::run::{Run, run};
 use outrigger::passes::report::{ActionKind, ActionOutcome, PassReport};
 use outrigger::repo;
+use outrigger::repo::forks::Forked;
 use outrigger::repo::staged::{Landed, RowChange};
-use outrigger::store::{Fault, Store, StoreParts, Verb};
+use outrigger::store::{Fault, Key, Store, StoreParts, Verb};
 use outrigger::writer::{Error, Limits, NewTable, Parts, Repository, Transaction};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,6 +28,17 @@ pub const MAIN: &str = "main";
 
 /// What the accounts hold together, always.
 pub const TOTAL: i64 = 300;
+
+/// What becomes of a commit that somebody else makes beside the writer under test.
+#[derive(Clone)]
+pub enum Beside {
+    /// It is shown.
+    Shows,
+    /// It is not, and its crash record tells of it.
+    Dies { operation: String },
+    /// It is not, and nothing tells of it.
+    LeavesNoRecord,
+}
 
 pub struct World {
     pub place: TestStore,
@@ -146,26 +158,44 @@ impl World {
         sidecar.to_string()
     }
 
-    /// What another process does that has begun earlier: it appends to a table of main, and shows that.
-    pub async fn append_beside(&self, table: &str, rows: RecordBatch) {
-        let (repo, main) = (self.repo().await, Branch::main());
-        let (key, operation) = (TableKey::parse(table).unwrap(), next_ulid());
-        let shown = repo.snapshot(&main).await.unwrap().unwrap();
+    /// What another process does that has begun earlier: it appends to a table of a branch.
+    pub async fn append_beside(&self, branch: &str, table: &str, rows: RecordBatch, then: Beside) {
+        let (repo, on) = (self.repo().await, Branch::parse(Some(branch)).unwrap());
+        let (key, now) = (TableKey::parse(table).unwrap(), Timestamp(chrono::Utc::now()));
+        let operation = match &then {
+            Beside::Dies { operation } => operation.clone(),
+            _ => next_ulid(),
+        };
+        let shown = repo.snapshot(&on).await.unwrap().unwrap();
         let entry = shown.state.entry(&key).unwrap();
-        let base = repo.table_at(&key, entry).await.unwrap().unwrap();
+        if let Beside::Dies { operation } = &then {
+            let sidecar = serde_json::json!({
+                "schema_version": 2, "operation_id": operation, "started_at": now.as_micros().to_string(), "branch": branch,
+                "actor_id": null, "writer_kind": "Mutation", "branch_identifier": repo.which(&on).await.unwrap().unwrap().identity,
+                "tables": [{
+                    "table_key": table, "table_path": format!("{}/tables/{table}.lance", self.place.uri),
+                    "expected_version": entry.version, "post_commit_pin": entry.version.next(), "table_branch": branch,
+                }],
+            });
+            let record = Key::parse(&format!("__recovery/{operation}.json")).unwrap();
+            self.place.put(&record, sidecar.to_string().into()).await.unwrap();
+        }
+        let base = match entry.branch == on {
+            true => repo.table_at(&key, entry).await.unwrap().unwrap(),
+            false => match repo.fork(&key, entry, &on, now).await.unwrap() {
+                Forked::Ready(fork) => *fork,
+                Forked::InTheWay(found) => panic!("{found}"),
+            },
+        };
         let change =
             RowChange { added: vec![rows.with_schema(base.schema()).unwrap()], ..RowChange::default() };
-        let staged = repo.stage(&base, &main, &change).await.unwrap();
+        let staged = repo.stage(&base, &on, &change).await.unwrap();
         let Landed::Yes(made) = repo.land(&base, staged, &operation).await.unwrap() else {
             panic!("it is first")
         };
+        let Beside::Shows = then else { return };
         let entry = repo.entry_at(&made, made.head()).await.unwrap();
-        let commit = CommitIntent {
-            id: next_ulid(),
-            actor: None,
-            merged_parent: None,
-            created_at: Timestamp(chrono::Utc::now()),
-        };
+        let commit = CommitIntent { id: next_ulid(), actor: None, merged_parent: None, created_at: now };
         let changes = vec![Change::Show { table: key, entry }];
         let publish = Publish { changes, commits: vec![commit], ..Publish::default() };
         let published = repo.publish(&shown, &publish, &operation).await.unwrap();

@@ -77,10 +77,7 @@ impl Commit {
         }
         Ok(match self.ended_at(&found, table, draft).await? {
             Some(sidecar) => Error::PendingRecovery { sidecar },
-            None => crate::Error::corrupt(format!(
-                "{table} has commits on branch {branch} that it does not show, and no crash record explains: see `outrigger status`"
-            ))
-            .into(),
+            None => Error::Drift { table: table.clone(), branch: branch.clone(), shown: draft.expected() },
         })
     }
 
