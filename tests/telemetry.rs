@@ -193,6 +193,15 @@ fn dashboard_and_alerts_name_only_metrics_that_exist() {
 }
 
 #[test]
+fn the_alert_names_the_settings_that_end_a_wait_for_a_window() {
+    let alert = RULES.split("- alert: ").find(|alert| alert.starts_with("OutriggerSidecarTooOld")).unwrap();
+    let (_, next_step) = alert.split_once("next_step:").unwrap();
+    for setting in ["`windows.schedules`", "`gate = \"auto\"`", "`outrigger window open "] {
+        assert!(next_step.contains(setting), "{setting}: {next_step}");
+    }
+}
+
+#[test]
 fn every_metric_has_a_place_on_the_dashboard() {
     let named = named_in(DASHBOARD);
     let unseen: Vec<_> = families::ALL.iter().filter(|family| !named.contains(family.name)).collect();

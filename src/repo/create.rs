@@ -9,7 +9,7 @@ use super::dialect::{NATIVE_FORMAT, NATIVE_STAMP_KEY, REFUSED_BY_ENGINES, STAMP_
 use super::publish::Published;
 use super::rows::{manifest_batch, manifest_schema, primary_key};
 use super::snapshot::{MANIFEST, Snapshot};
-use super::trouble::explain;
+use super::trouble::{explain, said};
 use crate::error::{Error, Kind, Result};
 use crate::model::manifest::{CommitIntent, Entry, ManifestState, Publish};
 use crate::model::table_path::{is_native_name, table_path};
@@ -100,14 +100,9 @@ impl NewTable {
             };
             return Err(Error::invalid(format!("column {column:?} of table {name} {why}")));
         }
-        let as_view = |field: &&Field| matches!(field.data_type(), DataType::Utf8View | DataType::BinaryView);
-        if let Some(field) = fields.iter().find(as_view) {
-            let (column, kind) = (field.name(), field.data_type());
-            return Err(Error::invalid(format!(
-                "column {column} of table {name} is {kind}, which Lance reads back as another type: use Utf8, LargeUtf8 or Binary"
-            )));
-        }
-        Ok(Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone())))
+        let marked = Schema::new_with_metadata(fields, schema.metadata().clone());
+        as_lance_reads_it(name, &marked)?;
+        Ok(Arc::new(marked))
     }
 }
 
@@ -242,6 +237,26 @@ fn tells_rows_apart(kind: &DataType) -> bool {
                 | DataType::Time64(_)
                 | DataType::Timestamp(..)
         )
+}
+
+/// Refuses columns that are read back as something else than what was asked for.
+fn as_lance_reads_it(table: &str, schema: &Schema) -> Result<()> {
+    let read = lance_core::datatypes::Schema::try_from(schema);
+    let read =
+        read.map_err(|error| Error::invalid(format!("cannot create table {table}: {}", said(&error))))?;
+    if let Some(field) = read.fields_pre_order().find(|field| field.is_blob() || field.is_blob_v2()) {
+        let why = "holds blobs, whose values lie outside of the rows: use LargeBinary without that mark";
+        return Err(Error::invalid(format!("column {} of table {table} {why}", field.name)));
+    }
+    for (asked, read) in schema.fields().iter().zip(Schema::from(&read).fields()) {
+        if asked.data_type() != read.data_type() {
+            let (column, kind, other) = (asked.name(), asked.data_type(), read.data_type());
+            return Err(Error::invalid(format!(
+                "column {column} of table {table} is {kind}, which Lance reads back as {other}: use that"
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// Whether two schemas have the same columns: names, types, nullability and marks, in this order.

@@ -38,11 +38,6 @@ impl Table {
         self.dataset().schema().unenforced_primary_key().iter().map(|field| field.name.clone()).collect()
     }
 
-    /// Whether a column holds its values outside of the rows, so that they cannot be read and written again.
-    pub fn has_blobs(&self) -> bool {
-        self.dataset().schema().fields_pre_order().any(|field| field.is_blob() || field.is_blob_v2())
-    }
-
     /// A handle for readers: it shows this version, and commits nothing.
     pub fn reader(&self) -> lance::Dataset {
         (**self.dataset()).clone()

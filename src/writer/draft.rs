@@ -139,10 +139,6 @@ impl Draft {
     /// The rows that are meant get new values; where that are the values that they have, nothing is changed. How many are meant.
     pub(super) async fn update(&mut self, filter: &str, assignments: &[(&str, &str)]) -> Result<u64> {
         let table = self.table();
-        if self.base.has_blobs() {
-            let why = "holds blobs, whose rows cannot be rewritten: delete rows and append new ones";
-            return Err(Error::invalid(format!("{table} {why}")));
-        }
         if let Some((column, _)) =
             assignments.iter().find(|(column, _)| self.key.iter().any(|key| key == column))
         {

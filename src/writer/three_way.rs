@@ -55,9 +55,6 @@ impl Sides {
                 "the columns of {table} differ between the branches: merge them by hand"
             )));
         }
-        if theirs.has_blobs() {
-            return Err(Error::invalid(format!("{table} holds blobs, which cannot be merged")));
-        }
         let key = ours.key_columns();
         let mut draft = Draft::new(ours.clone(), shown.clone());
         if key.is_empty() {

@@ -37,6 +37,19 @@ async fn a_crashed_commit_is_due_then_done_then_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waits_for_a_window_names_the_setting_that_gives_one() {
+    for dialect in EACH {
+        let graph = Graph::on_disk(dialect).await;
+        wrecks::half_done(&graph).await;
+        for words in [&["status"][..], &["plan", "--grace", "0s"]] {
+            let said = on(&graph, words);
+            assert_eq!(said.exit, 10, "{said:?}");
+            assert!(said.out.contains("`windows.schedules`") && !said.out.contains("--gate"), "{}", said.out);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_report_for_machines_has_the_documented_shape() {
     let graph = Graph::on_disk(Dialect::GraphV4).await;
     let operation = wrecks::complete(&graph).await;

@@ -171,10 +171,22 @@ async fn what_must_not_be_made_or_removed_is_refused_by_name() {
         let error = ended.unwrap_err().to_string();
         assert!(error.contains(why), "{error}");
     };
-    for name in [MAIN, "__lock", "a..b", "", "a b"] {
+    for name in [MAIN, "__lock", "a..b", "", "a b", "x\n", " x", "x "] {
         assert!(bank.create_branch(name, MAIN).await.is_err(), "{name:?}");
         assert!(bank.delete_branch(name).await.is_err(), "{name:?}");
     }
+    // On a disk the longest name that passes can be written to, closed and deleted.
+    for (longest, longer) in
+        [("x".repeat(200), "x".repeat(201)), ("x/".repeat(49) + "xxxx", "x/".repeat(50) + "x")]
+    {
+        bank.create_branch(&longest, MAIN).await.unwrap();
+        let mut tx = bank.begin(&longest).await.unwrap();
+        tx.append(ACCOUNTS, accounts(&[("dan", 1)])).await.unwrap();
+        tx.commit().await.unwrap().unwrap();
+        bank.delete_branch(&longest).await.unwrap();
+        said(bank.create_branch(&longer, MAIN).await, "at most 200 bytes");
+    }
+    assert_eq!(bank.branches().await.unwrap(), [MAIN]);
     said(bank.create_branch(TRIAL, "nope").await, "no branch nope");
     said(bank.delete_branch(TRIAL).await, "no branch trial");
     bank.create_branch(TRIAL, MAIN).await.unwrap();

@@ -120,6 +120,14 @@ pub async fn appends_and_upserts_are_repeated_on_what_is_there(world: World) {
     world.is_settled().await;
 }
 
+#[test]
+fn the_guide_shows_the_example_that_is_compiled() {
+    let guide = include_str!("../../docs/guide-multi-table-commits.md");
+    let example = include_str!("../../examples/multi_table_commit.rs");
+    assert!(guide.contains(&format!("```rust\n{example}```")), "docs/guide-multi-table-commits.md");
+    assert!(example.lines().count() <= 30, "the title promises 30 lines");
+}
+
 #[tokio::test]
 async fn no_change_writes_nothing() {
     let world = World::on_disk().await;

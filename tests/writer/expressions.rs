@@ -8,6 +8,7 @@ use arrow::array::{
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use outrigger::Kind;
 use outrigger::writer::{Error, KeyPart, NewTable, Repository, Transaction};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 const ALL: &str = "all";
@@ -252,12 +253,13 @@ async fn a_row_is_found_by_a_key_of_any_kind() {
 }
 
 #[tokio::test]
-async fn a_key_that_cannot_tell_rows_apart_is_refused() {
+async fn a_table_that_could_not_be_used_is_refused() {
     let world = World::in_memory().await;
     let bank = world.open().await;
     let field = |name: &str, kind: DataType| Field::new(name, kind, false);
     let list = DataType::new_list(DataType::Utf8, false);
     let interval = DataType::Interval(arrow::datatypes::IntervalUnit::MonthDayNano);
+    let blob = HashMap::from([("lance-encoding:blob".to_owned(), "true".to_owned())]);
     let id = || field("id", DataType::Utf8);
     for (columns, key, said) in [
         (vec![id()], vec!["id", "id"], "twice"),
@@ -267,6 +269,9 @@ async fn a_key_that_cannot_tell_rows_apart_is_refused() {
         (vec![field("_rowaddr", DataType::UInt64)], vec![], "Lance"),
         (vec![field("", DataType::UInt64)], vec![], "no name"),
         (vec![id(), field("span", interval)], vec![], "cannot create table bad"),
+        (vec![field("view", DataType::Utf8View)], vec![], "reads back as Utf8"),
+        (vec![field("data", DataType::LargeBinary).with_metadata(blob)], vec![], "blobs"),
+        (vec![], vec![], "no columns"),
     ] {
         let schema = Arc::new(Schema::new(columns));
         let key = key.into_iter().map(str::to_owned).collect();
