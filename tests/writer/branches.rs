@@ -78,6 +78,7 @@ pub async fn a_branch_forks_a_table_by_the_first_commit_to_it(world: World) {
 
 pub async fn a_branch_commit_that_dies_anywhere_is_shown_as_a_whole_or_not_at_all(world: World) {
     let bank = world.open().await;
+    let mut orphaned = 0;
     for lives in 0..MOST_WRITES {
         // A branch of its own each time: the first commit is the one that forks.
         let branch = format!("b{lives}");
@@ -103,6 +104,7 @@ pub async fn a_branch_commit_that_dies_anywhere_is_shown_as_a_whole_or_not_at_al
             tx.commit().await
         };
         if let Err(error) = again().await {
+            orphaned += 1;
             let Error::OrphanedFork { table, .. } = &error else { panic!("after {lives} writes: {error}") };
             assert!(error.to_string().contains("`outrigger repair fork --table "), "{error}");
             world.is_settled().await;
@@ -112,6 +114,7 @@ pub async fn a_branch_commit_that_dies_anywhere_is_shown_as_a_whole_or_not_at_al
         }
         assert_eq!(world.balances_on(&branch).await["ann"], ann - 1, "after {lives} writes");
         if dies.survived() {
+            assert!((1..=4).contains(&orphaned), "half of a fork, of either table: {orphaned}");
             return;
         }
     }

@@ -4,14 +4,15 @@ use crate::support::process::alone;
 use crate::support::repos::{faulty, s3_settings};
 use crate::world::{JOURNAL, MAIN, TOTAL, World, accounts, balances, journal, transfer};
 use async_trait::async_trait;
-use futures::{FutureExt, StreamExt};
 use outrigger::config::{LogFormat, LogLevel, LogSettings};
 use outrigger::passes::report::Outcome;
 use outrigger::repo::history::RECOVERY_ACTOR;
 use outrigger::store::{Call, Fault, RepoUri, Store, StoreParts, StoreSettings, Verb};
-use outrigger::writer::{At, Error, Limits, NewTable, Parts, Repository};
+use outrigger::writer::{At, Error, Limits, NewTable, Parts, Repository, Snapshot};
+use std::collections::HashMap;
 use std::io::{BufRead, BufReader};
-use std::process::{Child, Stdio};
+use std::ops::RangeInclusive;
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -23,15 +24,18 @@ const HELD: &str = "held";
 
 /// A process that does a task on this bank.
 fn child(world: &World, task: &str) -> Child {
+    command(world, task).stdout(Stdio::piped()).spawn().unwrap()
+}
+
+fn command(world: &World, task: &str) -> Command {
     let program = std::env::current_exe().unwrap();
-    alone(program.to_str().unwrap())
+    let mut command = alone(program.to_str().unwrap());
+    command
         .args(["--exact", "processes::child_process", "--ignored", "--nocapture"])
         .env(TASK, task)
         .env(REPO, world.place.uri.to_string())
-        .env("ENDPOINT", world.place.settings.endpoint.clone().unwrap_or_default())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap()
+        .env("ENDPOINT", world.place.settings.endpoint.clone().unwrap_or_default());
+    command
 }
 
 /// Not a test: what the children of the others run.
@@ -44,6 +48,7 @@ async fn child_process() {
     match task.split_once(' ') {
         Some(("stop-before", call)) => pay_and_stop(call).await,
         Some(("pay-for", seconds)) => pay_for(Duration::from_secs(seconds.parse().unwrap())).await,
+        Some(("reach", "limits")) => reach_limits().await,
         _ => panic!("{task}"),
     }
 }
@@ -90,6 +95,45 @@ async fn pay_and_stop(call: &str) {
     let mut tx = bank.begin(MAIN).await.unwrap();
     transfer(&mut tx, "ann", "bob", 1).await;
     tx.commit().await.unwrap();
+}
+
+/// Says which limit two commits at once of one actor meet.
+async fn reach_limits() {
+    let bank = Repository::open(&std::env::var(REPO).unwrap()).await.unwrap();
+    let noted = async || {
+        let mut tx = bank.begin(MAIN).await.unwrap().by("ann");
+        tx.append(JOURNAL, journal(&[("a", "b", 1)])).await.unwrap();
+        tx
+    };
+    let (mut one, mut other) = (noted().await, noted().await);
+    let (first, second) = futures::join!(one.commit(), other.commit());
+    first.unwrap().unwrap();
+    match second {
+        Err(Error::Rejected { limit, .. }) => println!("{LIMIT}{limit:?}"),
+        ended => println!("{LIMIT}none: {:?}", ended.map(|committed| committed.is_some())),
+    }
+}
+
+/// What a child says before the limit that it has met.
+const LIMIT: &str = "limit: ";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn limits_come_from_the_environment() {
+    let world = World::on_disk().await;
+    for (variables, limit) in [
+        (vec![], "none: Ok(true)"),
+        (vec![("OUTRIGGER_WRITER_IN_FLIGHT", "1")], "InFlight(1)"),
+        (vec![("OUTRIGGER_WRITER_BYTES", "1")], "Bytes(1)"),
+    ] {
+        let ended = command(&world, "reach limits").envs(variables).output().unwrap();
+        let said = String::from_utf8_lossy(&ended.stdout);
+        assert!(ended.status.success(), "{said}");
+        assert!(said.contains(&format!("{LIMIT}{limit}")), "{said}");
+    }
+    let wrong = command(&world, "reach limits").env("OUTRIGGER_REWRITES", "none").output().unwrap();
+    assert!(!wrong.status.success());
+    let said = String::from_utf8_lossy(&wrong.stderr);
+    assert!(said.contains("OUTRIGGER_REWRITES takes a whole number above zero"), "{said}");
 }
 
 /// Where a commit is stopped, and whether its rows are shown once somebody has looked.
@@ -168,13 +212,35 @@ async fn pay_for(time: Duration) {
     println!("paid {paid}, {conflicts} conflicts, gave up {waited} times");
 }
 
-async fn total_of_banks(bank: &Repository, at: impl Into<At>) -> i64 {
-    let snapshot = bank.snapshot(at).await.unwrap();
+async fn total_of(snapshot: &Snapshot, name: &str) -> i64 {
+    balances(&snapshot.rows(name, None).await.unwrap()).values().sum()
+}
+
+async fn total_of_banks(bank: &Repository) -> i64 {
+    let snapshot = bank.snapshot(MAIN).await.unwrap();
     let mut total = 0;
     for name in BANKS {
-        total += balances(&snapshot.rows(name, None).await.unwrap()).values().sum::<i64>();
+        total += total_of(&snapshot, name).await;
     }
     total
+}
+
+/// The total at each of some versions of main, every table read once at each of its own.
+async fn totals_at(bank: &Repository, versions: RangeInclusive<u64>) -> Vec<i64> {
+    let (mut totals, mut known) = (Vec::new(), HashMap::new());
+    for version in versions {
+        let snapshot = bank.snapshot(At::Version { branch: MAIN.into(), version }).await.unwrap();
+        let mut total = 0;
+        for name in BANKS {
+            let of_table = (name, snapshot.version_of(name).unwrap());
+            if !known.contains_key(&of_table) {
+                known.insert(of_table, total_of(&snapshot, name).await);
+            }
+            total += known[&of_table];
+        }
+        totals.push(total);
+    }
+    totals
 }
 
 async fn eight_processes(world: World, seconds: u64) {
@@ -188,12 +254,12 @@ async fn eight_processes(world: World, seconds: u64) {
         tx.append(name, accounts(&rows)).await.unwrap();
         tx.commit().await.unwrap();
     }
-    let total = total_of_banks(&bank, MAIN).await;
+    let total = total_of_banks(&bank).await;
     let first = bank.snapshot(MAIN).await.unwrap().version();
     let children: Vec<Child> = (0..8).map(|_| child(&world, &format!("pay-for {seconds}"))).collect();
     let (began, mut looks) = (Instant::now(), 0);
     while began.elapsed() < Duration::from_secs(seconds) {
-        assert_eq!(total_of_banks(&bank, MAIN).await, total, "at look {looks}");
+        assert_eq!(total_of_banks(&bank).await, total, "at look {looks}");
         looks += 1;
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
@@ -210,12 +276,16 @@ async fn eight_processes(world: World, seconds: u64) {
     let paid: u64 = paid.iter().sum();
     assert!(looks > 5);
     let last = bank.snapshot(MAIN).await.unwrap().version();
-    let totals = futures::stream::iter(first..=last).map(|version| {
-        let at = At::Version { branch: MAIN.into(), version };
-        total_of_banks(&bank, at).map(move |found| assert_eq!(found, total, "version {version}"))
+    let middle = first + (last - first) / 2;
+    let halves = [first..=middle, middle + 1..=last].map(|half| {
+        let bank = bank.clone();
+        tokio::spawn(async move { totals_at(&bank, half).await })
     });
-    assert_eq!(totals.buffer_unordered(8).count().await as u64, last - first + 1);
-    assert!(last - first >= paid);
+    for half in halves {
+        let totals = half.await.unwrap();
+        assert!(totals.iter().all(|found| *found == total), "{totals:?}");
+    }
+    assert!(last - first >= paid, "each commit is a version");
     let commits = bank.commits(MAIN).await.unwrap();
     // Those that lost a race half-way have undone it, and say so.
     let of_writers = commits.iter().filter(|commit| commit.actor.as_deref() != Some(RECOVERY_ACTOR)).count();
