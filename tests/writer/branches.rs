@@ -402,3 +402,31 @@ async fn a_deletion_that_slept_finds_the_branch_opened_again() {
     let refs = world.place.list(&Key::parse("__manifest/_refs/branches").unwrap()).await.unwrap();
     assert_eq!(refs.len(), 1, "only the decision that overrules the sleeper: {refs:?}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_branch_that_is_made_over_an_old_mark_is_open_wherever_its_maker_dies() {
+    let world = World::in_memory().await;
+    let bank = world.open().await;
+    let mut listed = 0;
+    for lives in 0..10 {
+        let branch = format!("b{lives}");
+        let mark = Key::parse(&format!("__manifest/_refs/branches/{branch}.OLD.closing")).unwrap();
+        world.place.put(&mark, "OLD".into()).await.unwrap();
+        let dies = Arc::new(Dies::after_writes(lives));
+        let ended = world.open_under(dies.clone()).await.unwrap().create_branch(&branch, MAIN).await;
+        if bank.branches().await.unwrap().contains(&branch) {
+            listed += 1;
+            assert!(world.place.get(&mark).await.unwrap().is_none(), "after {lives} writes: nobody waits for it");
+            let mut tx = bank.begin(&branch).await.unwrap();
+            tx.append(ACCOUNTS, accounts(&[("dan", 1)])).await.unwrap();
+            tx.commit().await.unwrap().expect("nobody closes it");
+            bank.delete_branch(&branch).await.unwrap();
+        }
+        if dies.survived() {
+            ended.unwrap();
+            assert!(listed > 0);
+            return;
+        }
+    }
+    panic!("making a branch takes more than ten writes");
+}
