@@ -18,12 +18,13 @@
 //! | an answer is lost | the store room reads back; if even that fails, the gate is not held |
 //! | a clock is wrong | none of ours is read but the monotonic one; one of the store's that jumps ahead makes a beat look old, and its writer is fenced |
 
-use crate::error::{Error, Result};
+use super::states::{Of, Shown, States};
+use crate::error::Result;
 use crate::host::{Clock, Monotonic};
 use crate::model::beat::{EVERY, TTL};
-use crate::model::{OperationId, StoreTime, Timestamp};
+use crate::model::{OperationId, StoreTime};
 use crate::store::layout::recovery_dir;
-use crate::store::{ControlObject, ETag, Meta, Store, Written};
+use crate::store::{ControlObject, ETag, Meta, Store};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -31,20 +32,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::task::JoinSet;
 
-/// Version of the objects' format.
-const FORMAT: u32 = 1;
-
-/// A state's object is a few lines.
-const MAX_BYTES: u64 = 64 << 10;
+pub use super::states::Ids;
 
 /// The longest that a gate stays closed. Half of it may be spent on waiting for writers.
 pub const LONGEST: Duration = Duration::from_secs(30);
 
 /// Between two looks for writers that are awaited.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
-
-/// Fresh unique ids.
-pub type Ids = Arc<dyn Fn() -> String + Send + Sync>;
 
 /// What the gate says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,47 +52,10 @@ pub enum Position {
     Exclusive,
 }
 
-/// What a state's object says.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct State {
-    format: u32,
-    nonce: String,
-    holder: String,
+/// A state of the gate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct At {
     position: Position,
-    at: Timestamp,
-}
-
-/// What one listing of the control objects shows of the gate.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-struct Shown {
-    highest: Option<u64>,
-    older: Vec<u64>,
-    beat: Option<ETag>,
-}
-
-impl Shown {
-    fn in_listing(listing: &[Meta]) -> Self {
-        let mut shown = Self::default();
-        for meta in listing {
-            match ControlObject::parse(&meta.key) {
-                ControlObject::Gate(number) => shown.older.push(number),
-                ControlObject::GateBeat => shown.beat = meta.etag.clone(),
-                _ => {}
-            }
-        }
-        shown.older.sort_unstable();
-        shown.highest = shown.older.pop();
-        shown
-    }
-
-    async fn now(store: &Store) -> Result<Self> {
-        Ok(Self::in_listing(&store.list(&recovery_dir()).await?))
-    }
-
-    /// Whether nobody has done anything in between. States that were forgotten are nobody's doing.
-    fn stands_still_since(&self, earlier: &Self) -> bool {
-        (self.highest, &self.beat) == (earlier.highest, &earlier.beat)
-    }
 }
 
 /// Whether a writer may go on.
@@ -114,10 +71,9 @@ pub enum Passage {
 }
 
 /// A writer's view of the gate. One that its holder has abandoned it opens.
+#[derive(Debug)]
 pub struct Watcher {
-    store: Store,
-    clock: Arc<dyn Clock>,
-    ids: Ids,
+    states: States,
     memory: Mutex<Memory>,
 }
 
@@ -132,18 +88,20 @@ struct Memory {
 impl Watcher {
     /// The gate of the repository in `store`.
     pub fn new(store: Store, clock: Arc<dyn Clock>, ids: Ids) -> Self {
-        Self { store, clock, ids, memory: Mutex::default() }
+        Self { states: States { of: Of::Gate, store, clock, ids }, memory: Mutex::default() }
     }
 
     /// Whether the gate is open, as a listing of the control objects shows it. One that was seen to stand still for the TTL is
     /// opened: its holder is gone, or so slow that it will find the number changed before it does anything.
     pub async fn passage(&self, listing: &[Meta]) -> Result<Passage> {
-        let shown = Shown::in_listing(listing);
+        let shown = Of::Gate.shown(listing);
         let Some(number) = shown.highest else { return Ok(Passage::Open) };
         if self.memory().open == Some(number) {
             return Ok(Passage::Open);
         }
-        if read(&self.store, number).await?.is_some_and(|state| state.position == Position::Open) {
+        // One that is gone or not understood is closed, until it has stood still for the TTL.
+        let state = self.states.read::<At>(number).await?;
+        if state.is_some_and(|state| state.what.position == Position::Open) {
             self.memory().open = Some(number);
             return Ok(Passage::Open);
         }
@@ -152,22 +110,16 @@ impl Watcher {
             return Ok(Passage::Closed { retry_after: (TTL - stood).min(Duration::from_secs(2)) });
         }
         tracing::warn!(number, "the writers' gate is closed and nobody holds it: opening it");
-        let position = Position::Open;
-        match create(&self.store, number + 1, position, "a writer", self.clock.now(), &self.ids).await? {
-            // A number counts if it is the highest in a listing made afterwards: others may have closed the gate meanwhile.
-            Written::Committed { .. } if Shown::now(&self.store).await?.highest == Some(number + 1) => {
-                Ok(Passage::Open)
-            }
-            Written::Committed { .. } | Written::Conflict => {
-                Ok(Passage::Closed { retry_after: Duration::from_secs(1) })
-            }
-            Written::Unknown { error } => Err(error),
-        }
+        // A number counts if it is the highest in a listing made afterwards: others may have closed the gate meanwhile.
+        Ok(match self.states.take(number + 1, "a writer", At { position: Position::Open }).await? {
+            Some(_) => Passage::Open,
+            None => Passage::Closed { retry_after: Duration::from_secs(1) },
+        })
     }
 
     /// For how long what is shown was seen so.
     fn stood_still(&self, shown: Shown) -> Duration {
-        let now = self.clock.monotonic();
+        let now = self.states.clock.monotonic();
         let mut memory = self.memory();
         match &memory.shown {
             Some((known, since)) if shown.stands_still_since(known) => now.since(*since),
@@ -181,12 +133,6 @@ impl Watcher {
     fn memory(&self) -> MutexGuard<'_, Memory> {
         // A panic elsewhere cannot leave half of it: values are replaced whole.
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl fmt::Debug for Watcher {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Watcher({})", self.store.uri())
     }
 }
 
@@ -216,14 +162,14 @@ impl Keeper {
     ///
     /// A registration without a beat is at work until it is `grace` old. *Dies in it*: the beat stands still, and anyone opens it.
     pub async fn close(&self, grace: Duration) -> Result<Closing> {
-        let Watcher { store, clock, .. } = &*self.watcher;
+        let States { store, clock, .. } = &self.watcher.states;
         let began = clock.monotonic();
         let listing = store.list(&recovery_dir()).await?;
         if self.watcher.passage(&listing).await? != Passage::Open {
             return Ok(Closing::Not("somebody else holds the gate".into()));
         }
-        let number = Shown::in_listing(&listing).highest.unwrap_or(0) + 1;
-        if !self.create(number, Position::Closing).await? {
+        let number = Of::Gate.shown(&listing).next();
+        if self.take(number, Position::Closing).await?.is_none() {
             return Ok(Closing::Not("somebody else has just closed the gate".into()));
         }
         let closing = self.hold(number, began);
@@ -238,7 +184,7 @@ impl Keeper {
         }
         // The beat goes on under the next number.
         drop(closing);
-        if !self.create(number + 1, Position::Exclusive).await? {
+        if self.take(number + 1, Position::Exclusive).await?.is_none() {
             return Ok(Closing::Not("somebody else has moved the gate".into()));
         }
         Ok(Closing::Held(Box::new(self.hold(number + 1, began))))
@@ -246,7 +192,7 @@ impl Keeper {
 
     /// The same for who does not come back: waits until a gate that somebody else has closed is open, or has stood still.
     pub async fn close_after_others(&self, grace: Duration) -> Result<Closing> {
-        let Watcher { store, clock, .. } = &*self.watcher;
+        let States { store, clock, .. } = &self.watcher.states;
         let began = clock.monotonic();
         loop {
             let listing = store.list(&recovery_dir()).await?;
@@ -261,11 +207,11 @@ impl Keeper {
 
     /// Waits until no writer is at work; why the gate cannot be had, if so.
     async fn drain(&self, number: u64, began: Monotonic, grace: Duration) -> Result<Option<String>> {
-        let Watcher { store, clock, .. } = &*self.watcher;
+        let States { store, clock, .. } = &self.watcher.states;
         let mut seen = BTreeMap::new();
         loop {
             let listing = store.list(&recovery_dir()).await?;
-            if Shown::in_listing(&listing).highest != Some(number) {
+            if Of::Gate.shown(&listing).highest != Some(number) {
                 return Ok(Some("somebody else has moved the gate".into()));
             }
             let at_work = at_work(&listing, &mut seen, clock.monotonic(), store.now(), grace);
@@ -277,40 +223,23 @@ impl Keeper {
         }
     }
 
-    /// Whether the next state is ours: created by us, and the highest in a listing made afterwards.
-    async fn create(&self, number: u64, position: Position) -> Result<bool> {
-        Ok(self.created(number, position).await?.is_some())
-    }
-
     /// The next state as a listing made afterwards shows it; `None` if it is not ours.
-    async fn created(&self, number: u64, position: Position) -> Result<Option<Shown>> {
-        let Watcher { store, clock, ids, .. } = &*self.watcher;
-        match create(store, number, position, &self.holder, clock.now(), ids).await? {
-            Written::Committed { .. } => {}
-            Written::Conflict => return Ok(None),
-            Written::Unknown { error } => return Err(error),
-        }
-        let shown = Shown::now(store).await?;
-        Ok(Some(shown).filter(|shown| shown.highest == Some(number)))
+    async fn take(&self, number: u64, position: Position) -> Result<Option<Shown>> {
+        self.watcher.states.take(number, &self.holder, At { position }).await
     }
 
     /// Ends a state of ours. *Fails, or dies before it*: the beat stands still, and anyone opens it.
     async fn open_after(&self, number: u64) {
-        match self.created(number + 1, Position::Open).await {
-            Ok(Some(shown)) => self.forget(&shown).await,
+        let states = &self.watcher.states;
+        match self.take(number + 1, Position::Open).await {
+            // What does not count any more goes, whoever has made it.
+            Ok(Some(shown)) => {
+                states.forget(&shown.older).await;
+                states.end_beat().await;
+            }
             Ok(None) => tracing::info!("somebody else has moved the writers' gate already"),
             Err(error) => {
                 tracing::warn!(%error, "could not open the writers' gate: it opens once its beat has stood still");
-            }
-        }
-    }
-
-    /// Removes what does not count any more, whoever has made it. What stays is removed by the next who opens the gate.
-    async fn forget(&self, shown: &Shown) {
-        let stale = shown.older.iter().map(|number| ControlObject::Gate(*number));
-        for object in stale.chain([ControlObject::GateBeat]) {
-            if let Err(error) = self.watcher.store.delete(&object.key()).await {
-                tracing::debug!(%error, "an old state of the gate stays behind");
             }
         }
     }
@@ -325,17 +254,14 @@ impl Keeper {
         let mut task = JoinSet::new();
         let keeper = self.clone();
         task.spawn(async move {
-            let Watcher { store, clock, .. } = &*keeper.watcher;
+            let states = &keeper.watcher.states;
             for count in 0_u64.. {
-                let left = until.since(clock.monotonic());
+                let left = until.since(states.clock.monotonic());
                 if left.is_zero() {
                     break;
                 }
-                let beat = serde_json::json!({ "format": FORMAT, "gate": number, "count": count });
-                if let Err(error) = store.put(&ControlObject::GateBeat.key(), beat.to_string().into()).await {
-                    tracing::warn!(%error, "a beat of the gate was lost");
-                }
-                clock.sleep(EVERY.min(left)).await;
+                states.beat(number, count).await;
+                states.clock.sleep(EVERY.min(left)).await;
             }
             tracing::warn!(number, "the writers' gate was closed for as long as it may be: opening it");
             keeper.open_after(number).await;
@@ -356,9 +282,9 @@ impl Held {
     /// Whether it is ours still, and its time is not up: asked before every act. One request: others may have closed and
     /// opened it since, and forgotten the number after ours.
     pub async fn is_still_held(&self) -> Result<bool> {
-        let Watcher { store, clock, .. } = &*self.keeper.watcher;
-        let shown = Shown::now(store).await?;
-        Ok(shown.highest == Some(self.number) && clock.monotonic() < self.until)
+        let states = &self.keeper.watcher.states;
+        let shown = states.shown().await?;
+        Ok(shown.highest == Some(self.number) && states.clock.monotonic() < self.until)
     }
 
     /// Lets writers in. *Fails, or dies before it*: the beat stands still, and anyone opens it.
@@ -401,25 +327,4 @@ fn at_work(
         }
     }
     found
-}
-
-/// A state; `None` if it is gone or not understood: closed, until it has stood still for the TTL.
-async fn read(store: &Store, number: u64) -> Result<Option<State>> {
-    let object = store.get_limited(&ControlObject::Gate(number).key(), MAX_BYTES).await?;
-    let state = object.and_then(|object| serde_json::from_slice::<State>(&object.bytes).ok());
-    Ok(state.filter(|state| state.format == FORMAT))
-}
-
-async fn create(
-    store: &Store,
-    number: u64,
-    position: Position,
-    holder: &str,
-    at: Timestamp,
-    ids: &Ids,
-) -> Result<Written> {
-    let state = State { format: FORMAT, nonce: ids(), holder: holder.to_owned(), position, at };
-    let bytes = serde_json::to_vec_pretty(&state)
-        .map_err(|error| Error::internal("a gate does not serialise").caused_by(error))?;
-    store.create(&ControlObject::Gate(number).key(), bytes.into()).await
 }

@@ -17,59 +17,23 @@
 //! | an answer is lost | the store room reads back; if even that fails, the lease is not held |
 //! | a clock is wrong | none is read but the monotonic one |
 
+use super::states::{Ids, Of, Shown, State, States};
 use crate::config::LeaseSettings;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::host::{Clock, Monotonic};
-use crate::model::Timestamp;
-use crate::store::layout::recovery_dir;
-use crate::store::{ControlObject, ETag, Meta, Store, Written};
+use crate::store::{ControlObject, Meta, Store, Written};
 use serde::{Deserialize, Serialize};
-use std::fmt;
 use std::sync::Arc;
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
-/// Version of the objects' format.
-const FORMAT: u32 = 1;
-
-/// A state's object is a few lines.
-const MAX_BYTES: u64 = 64 << 10;
-
 /// Beats in one TTL: two may be lost before anyone takes the holder for dead.
 const BEATS_PER_TTL: u32 = 3;
 
-/// What a state's object says.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct State {
-    format: u32,
-    nonce: String,
-    holder: String,
+/// A state of the lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct Holding {
     held: bool,
-    at: Timestamp,
-}
-
-/// What one listing of the control objects shows of the lease.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-struct Shown {
-    highest: Option<u64>,
-    older: Vec<u64>,
-    beat: Option<ETag>,
-}
-
-impl Shown {
-    fn in_listing(listing: &[Meta]) -> Self {
-        let mut shown = Self::default();
-        for meta in listing {
-            match ControlObject::parse(&meta.key) {
-                ControlObject::Lease(number) => shown.older.push(number),
-                ControlObject::LeaseBeat => shown.beat = meta.etag.clone(),
-                _ => {}
-            }
-        }
-        shown.older.sort_unstable();
-        shown.highest = shown.older.pop();
-        shown
-    }
 }
 
 /// Whether we may go on.
@@ -82,12 +46,11 @@ pub enum Taken {
 }
 
 /// This process's part in one repository's lease.
+#[derive(Debug)]
 pub struct Lease {
-    store: Store,
-    clock: Arc<dyn Clock>,
+    states: States,
     settings: LeaseSettings,
     holder: String,
-    ulid: Arc<dyn Fn() -> String + Send + Sync>,
     memory: Mutex<Memory>,
 }
 
@@ -96,7 +59,7 @@ struct Memory {
     shown: Shown,
     /// When what is shown was first seen so.
     since: Monotonic,
-    state: Option<(u64, Option<State>)>,
+    state: Option<(u64, Option<State<Holding>>)>,
     ours: Option<Ours>,
 }
 
@@ -114,14 +77,15 @@ impl Lease {
         clock: Arc<dyn Clock>,
         settings: LeaseSettings,
         holder: String,
-        ulid: Arc<dyn Fn() -> String + Send + Sync>,
+        ids: Ids,
     ) -> Self {
-        Self { store, clock, settings, holder, ulid, memory: Mutex::default() }
+        let states = States { of: Of::Lease, store, clock, ids };
+        Self { states, settings, holder, memory: Mutex::default() }
     }
 
     /// Learns from a listing of the control objects who leads, and how long its beat has stood still.
     pub async fn look(&self, listing: &[Meta]) {
-        self.memory.lock().await.see(Shown::in_listing(listing), self.clock.monotonic());
+        self.memory.lock().await.see(Of::Lease.shown(listing), self.states.clock.monotonic());
     }
 
     /// Whether the lease is ours, as far as we know.
@@ -135,7 +99,7 @@ impl Lease {
         let memory = self.memory.lock().await;
         let is_held = match (&memory.state, memory.shown.highest) {
             (Some((number, state)), Some(highest)) if *number == highest => {
-                state.as_ref().is_none_or(|state| state.held)
+                state.as_ref().is_none_or(|state| state.what.held)
             }
             // There is none, or it was not read yet.
             _ => false,
@@ -146,7 +110,7 @@ impl Lease {
     /// Takes the lease unless somebody else holds it, and notes that there is work.
     pub async fn take(&self) -> Result<Taken> {
         let mut memory = self.memory.lock().await;
-        let now = self.clock.monotonic();
+        let now = self.states.clock.monotonic();
         if let Some(ours) = &mut memory.ours {
             ours.worked_at = now;
             return Ok(Taken::Held);
@@ -154,17 +118,11 @@ impl Lease {
         if let Some(other) = self.other_holder(&mut memory).await? {
             return Ok(Taken::By(other));
         }
-        let number = memory.shown.highest.map_or(1, |highest| highest + 1);
-        match self.create(number, true).await? {
-            Written::Committed { .. } => {}
-            Written::Conflict => return Ok(Taken::By("another reconciler, just now".into())),
-            Written::Unknown { error } => return Err(error),
-        }
-        let shown = self.shown().await?;
-        if shown.highest != Some(number) {
+        let number = memory.shown.next();
+        let Some(shown) = self.states.take(number, &self.holder, Holding { held: true }).await? else {
             return Ok(Taken::By("another reconciler, just now".into()));
-        }
-        self.forget(&shown.older).await;
+        };
+        self.states.forget(&shown.older).await;
         tracing::info!(number, "took the leader lease");
         memory.see(shown, now);
         memory.ours = Some(Ours { number, worked_at: now, _beating: self.beating(number) });
@@ -175,7 +133,7 @@ impl Lease {
     pub async fn rest(&self) {
         let idle = {
             let memory = self.memory.lock().await;
-            let now = self.clock.monotonic();
+            let now = self.states.clock.monotonic();
             memory.ours.as_ref().is_some_and(|ours| now.since(ours.worked_at) >= self.settings.release_after)
         };
         if idle {
@@ -189,16 +147,14 @@ impl Lease {
         let mut memory = self.memory.lock().await;
         let Some(Ours { number, _beating: beating, .. }) = memory.ours.take() else { return };
         drop(beating);
-        if is_gone(&self.store, number).await {
+        if is_gone(&self.states.store, number).await {
             tracing::info!("the leader lease has gone");
             return;
         }
-        match self.create(number + 1, false).await {
+        match self.states.create(number + 1, &self.holder, Holding { held: false }).await {
             Ok(Written::Committed { .. }) => {
-                self.forget(&[number]).await;
-                if let Err(error) = self.store.delete(&ControlObject::LeaseBeat.key()).await {
-                    tracing::debug!(%error, "the lease's beat stays behind");
-                }
+                self.states.forget(&[number]).await;
+                self.states.end_beat().await;
                 tracing::info!("gave up the leader lease");
             }
             Ok(Written::Conflict) => tracing::info!("the leader lease is somebody else's already"),
@@ -215,7 +171,7 @@ impl Lease {
             return Ok(holder);
         }
         // The last look may be as old as this run is long: whoever has beaten since is alive.
-        memory.see(self.shown().await?, self.clock.monotonic());
+        memory.see(self.states.shown().await?, self.states.clock.monotonic());
         let holder = self.holder(memory).await?;
         Ok(holder.filter(|_| !self.has_stood_still(memory)))
     }
@@ -224,68 +180,30 @@ impl Lease {
     async fn holder(&self, memory: &mut Memory) -> Result<Option<String>> {
         let Some(highest) = memory.shown.highest else { return Ok(None) };
         if memory.state.as_ref().is_none_or(|(number, _)| *number != highest) {
-            memory.state = Some((highest, self.read(highest).await?));
+            memory.state = Some((highest, self.states.read(highest).await?));
         }
         Ok(match &memory.state {
-            Some((_, Some(state))) => state.held.then(|| state.holder.clone()),
+            Some((_, Some(state))) => state.what.held.then(|| state.holder.clone()),
+            // Gone or not understood: held, until it has stood still for the TTL.
             _ => Some("an unreadable lease".to_owned()),
         })
     }
 
     fn has_stood_still(&self, memory: &Memory) -> bool {
-        self.clock.monotonic().since(memory.since) >= self.settings.ttl
-    }
-
-    async fn shown(&self) -> Result<Shown> {
-        Ok(Shown::in_listing(&self.store.list(&recovery_dir()).await?))
-    }
-
-    /// A state that is gone or not understood is `None`: held, until it has stood still for the TTL.
-    async fn read(&self, number: u64) -> Result<Option<State>> {
-        let object = self.store.get_limited(&ControlObject::Lease(number).key(), MAX_BYTES).await?;
-        let state = object.and_then(|object| serde_json::from_slice::<State>(&object.bytes).ok());
-        Ok(state.filter(|state| state.format == FORMAT))
-    }
-
-    async fn create(&self, number: u64, held: bool) -> Result<Written> {
-        let state = State {
-            format: FORMAT,
-            nonce: (self.ulid)(),
-            holder: self.holder.clone(),
-            held,
-            at: self.clock.now(),
-        };
-        let bytes = serde_json::to_vec_pretty(&state)
-            .map_err(|error| Error::internal("a lease does not serialise").caused_by(error))?;
-        self.store.create(&ControlObject::Lease(number).key(), bytes.into()).await
-    }
-
-    /// Removes states that no longer count. One that stays is removed by the next holder.
-    async fn forget(&self, numbers: &[u64]) {
-        for number in numbers {
-            if let Err(error) = self.store.delete(&ControlObject::Lease(*number).key()).await {
-                tracing::debug!(%error, number, "an old lease stays behind");
-            }
-        }
+        self.states.clock.monotonic().since(memory.since) >= self.settings.ttl
     }
 
     /// Beats until it is dropped, which ends the task, or its lease has gone. A beat that fails is made up for by the next.
     fn beating(&self, number: u64) -> JoinSet<()> {
-        let (store, clock, nonce) = (self.store.clone(), self.clock.clone(), (self.ulid)());
-        let pause = self.settings.ttl / BEATS_PER_TTL;
+        let (states, pause) = (self.states.clone(), self.settings.ttl / BEATS_PER_TTL);
         let mut task = JoinSet::new();
         task.spawn(async move {
             for count in 0_u64.. {
-                if is_gone(&store, number).await {
+                if is_gone(&states.store, number).await {
                     return;
                 }
-                let beat =
-                    serde_json::json!({ "format": FORMAT, "nonce": nonce, "lease": number, "count": count });
-                if let Err(error) = store.put(&ControlObject::LeaseBeat.key(), beat.to_string().into()).await
-                {
-                    tracing::warn!(%error, "a beat of the leader lease was lost");
-                }
-                clock.sleep(pause).await;
+                states.beat(number, count).await;
+                states.clock.sleep(pause).await;
             }
         });
         task
@@ -306,15 +224,9 @@ impl Memory {
             );
             self.ours = None;
         }
-        if (shown.highest, &shown.beat) != (self.shown.highest, &self.shown.beat) {
+        if !shown.stands_still_since(&self.shown) {
             self.since = now;
         }
         self.shown = shown;
-    }
-}
-
-impl fmt::Debug for Lease {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Lease({})", self.store.uri())
     }
 }

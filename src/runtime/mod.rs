@@ -10,6 +10,8 @@
 //! | [`watch`] | what is new in a repository, for two requests |
 //! | [`windows`] | which window is open, by the calendar or by hand |
 //! | [`lease`] | reconcilers take turns |
+//! | [`gate`] | keeps the writers of a native repository out while something is undone |
+//! | `states` | what both are made of: numbered states and a beat |
 //!
 //! Nothing here knows what a pass does. Time, chance and work are handed in, so that every rule of this room can be
 //! tested without waiting.
@@ -19,6 +21,7 @@ pub mod lease;
 pub mod queue;
 pub mod runner;
 pub mod schedule;
+mod states;
 pub mod wake;
 pub mod watch;
 pub mod windows;

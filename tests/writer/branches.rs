@@ -416,7 +416,10 @@ async fn a_branch_that_is_made_over_an_old_mark_is_open_wherever_its_maker_dies(
         let ended = world.open_under(dies.clone()).await.unwrap().create_branch(&branch, MAIN).await;
         if bank.branches().await.unwrap().contains(&branch) {
             listed += 1;
-            assert!(world.place.get(&mark).await.unwrap().is_none(), "after {lives} writes: nobody waits for it");
+            assert!(
+                world.place.get(&mark).await.unwrap().is_none(),
+                "after {lives} writes: nobody waits for it"
+            );
             let mut tx = bank.begin(&branch).await.unwrap();
             tx.append(ACCOUNTS, accounts(&[("dan", 1)])).await.unwrap();
             tx.commit().await.unwrap().expect("nobody closes it");
