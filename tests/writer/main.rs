@@ -17,6 +17,7 @@ mod healing;
 mod meetings;
 mod merges;
 mod processes;
+mod random;
 mod reads;
 mod world;
 mod zombies;
