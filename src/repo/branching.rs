@@ -18,7 +18,7 @@ use super::tables::dataset_path;
 use crate::error::{Error, Result};
 use crate::model::beat::TTL;
 use crate::model::{Branch, BranchIdentity, TableKey, Timestamp};
-use crate::store::{Key, Removed, Written};
+use crate::store::{ETag, Key, Removed, Written};
 
 /// One of the branches that have had a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +34,8 @@ pub struct Which {
 pub struct Closed {
     branch: Branch,
     nonce: String,
+    /// The state of its record: another one is of another branch of that name.
+    record: Option<ETag>,
 }
 
 impl Repository {
@@ -60,6 +62,13 @@ impl Repository {
             self.overrule(branch, &mark.nonce).await?;
         }
         let parent = listed.get(&from.branch);
+        if let Some(marked) = parent.filter(|parent| !parent.closing.is_empty()) {
+            self.reopen_abandoned(&from.branch, &marked.closing).await?;
+            return Err(Error::moved(format!(
+                "branch {} is being deleted; if whoever did that has died, it is open again soon, or is to be deleted again",
+                from.branch
+            )));
+        }
         match self.clone_branch(MANIFEST, (&from.branch, from.version), branch, now).await? {
             Cloned::Made => {}
             Cloned::InTheWay => {
@@ -92,12 +101,15 @@ impl Repository {
             Written::Conflict => return Err(Error::internal(format!("{key} is there already"))),
             Written::Unknown { error } => return Err(error),
         }
-        let closed = Closed { branch: branch.clone(), nonce: nonce.to_owned() };
-        if branches::list(&self.store, MANIFEST).await?.contains_key(branch) {
-            return Ok(Some(closed));
+        match branches::list(&self.store, MANIFEST).await?.remove(branch) {
+            Some(BranchRef { etag: record, .. }) => {
+                Ok(Some(Closed { branch: branch.clone(), nonce: nonce.to_owned(), record }))
+            }
+            None => {
+                self.remove_mark(branch, nonce).await?;
+                Ok(None)
+            }
         }
-        self.reopen_branch(&closed).await?;
-        Ok(None)
     }
 
     /// Lets others commit again on a branch that is not removed after all.
@@ -146,7 +158,7 @@ impl Repository {
     /// writer that had been taken for dead is at work on it*: it takes back what it publishes, or leaves files that nobody lists.
     /// *Made anew meanwhile*: another record, which is left alone, and its files with it.
     pub async fn delete_branch(&self, closed: &Closed, forks: &[TableKey]) -> Result<()> {
-        let Closed { branch, nonce } = closed;
+        let Closed { branch, nonce, record } = closed;
         match self.decide(branch, nonce, DELETE).await? {
             Written::Committed { .. } => {}
             Written::Conflict => {
@@ -155,22 +167,30 @@ impl Repository {
             Written::Unknown { error } => return Err(error),
         }
         let mut others = branches::list(&self.store, MANIFEST).await?;
-        let BranchRef { key, etag, closing, .. } =
+        let BranchRef { key, closing, .. } =
             others.remove(branch).ok_or_else(|| Error::missing(format!("there is no branch {branch}")))?;
-        let etag = etag.ok_or_else(|| Error::internal(format!("{key} has no state")))?;
-        if self.store.delete_if(&key, &etag).await? == Removed::Changed {
-            return Err(Error::moved(format!("branch {branch} was made anew meanwhile")));
-        }
+        let record = record.as_ref().ok_or_else(|| Error::internal(format!("{key} has no state")))?;
+        // Whoever has removed the record removes the files.
+        let is_ours = match self.store.delete_if(&key, record).await? {
+            Removed::Deleted => true,
+            Removed::Absent => false,
+            Removed::Changed => {
+                return Err(Error::moved(format!("branch {branch} was made anew meanwhile")));
+            }
+        };
         self.retain(|known| known != branch);
         let told = |place: &str, ended: Result<()>| {
             if let Err(error) = ended {
                 tracing::warn!(%branch, place, error = %error.chain(), "files of a branch that was deleted are left behind");
             }
         };
-        told(MANIFEST, self.remove_own_files(MANIFEST, branch, &branches::names(&others)).await);
-        for table in forks {
-            let dataset = dataset_path(table)?;
-            told(&dataset, self.remove_branch(&dataset, branch).await);
+        if is_ours {
+            for table in forks {
+                let dataset = dataset_path(table)?;
+                told(&dataset, self.remove_branch(&dataset, branch).await);
+            }
+            // Last: as long as they are there nobody makes a branch of that name, whose forks would lie where these do.
+            told(MANIFEST, self.remove_own_files(MANIFEST, branch, &branches::names(&others)).await);
         }
         for mark in closing.iter().filter(|mark| mark.nonce != *nonce) {
             told(MANIFEST, self.overrule(branch, &mark.nonce).await);

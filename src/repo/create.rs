@@ -67,11 +67,6 @@ impl NewTable {
             let field = fields.iter_mut().find(|field| field.name() == column);
             let field = field
                 .ok_or_else(|| Error::invalid(format!("table {name} has no column {column} for its key")))?;
-            if column.contains(['"', '`']) {
-                return Err(Error::invalid(format!(
-                    "column {column} of the key of table {name} has a quotation mark in its name"
-                )));
-            }
             if field.is_nullable() {
                 return Err(Error::invalid(format!(
                     "column {column} of the key of table {name} is nullable"
@@ -96,6 +91,7 @@ impl NewTable {
                 () if fields[..nth].iter().any(|other| other.name() == column) => "is there twice",
                 () if is_system_column(column) => "has a name that Lance keeps for itself",
                 () if column.is_empty() => "has no name",
+                () if column.contains(['"', '`']) => "has a quotation mark in its name",
                 () => continue,
             };
             return Err(Error::invalid(format!("column {column:?} of table {name} {why}")));

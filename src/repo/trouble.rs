@@ -61,9 +61,10 @@ fn of_store(error: &Lance) -> Option<&object_store::Error> {
 pub(super) fn said(error: &Lance) -> String {
     let mut text = error.to_string();
     let is_position = |word: &str| word.contains(".rs:");
-    while let Some((at, word)) = text.match_indices(", /").find_map(|(at, gap)| {
+    while let Some((at, word)) = text.match_indices(", ").find_map(|(at, gap)| {
         let after = &text[at + gap.len()..];
         let word = &after[..after.find([' ', ')', ',']).unwrap_or(after.len())];
+        let word = word.strip_suffix(':').unwrap_or(word);
         is_position(word).then(|| (at, gap.len() + word.len()))
     }) {
         text.replace_range(at..at + word, "");

@@ -78,7 +78,16 @@ impl Default for Limits {
     }
 }
 
-/// Who is at work. Clones share it. [`Admission::commit`] has an example.
+/// Who is at work. Clones share it.
+///
+/// ```
+/// use outrigger::writer::{Admission, Limits};
+///
+/// let (admission, limits) = (Admission::default(), Limits { in_flight: 1, ..Limits::default() });
+/// let _first = admission.commit(&limits, "ann", 0, 0)?;
+/// assert!(admission.clone().commit(&limits, "ann", 0, 0).is_err());
+/// # Ok::<_, outrigger::writer::Error>(())
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct Admission(Arc<Mutex<AtWork>>);
 

@@ -225,10 +225,7 @@ impl Repository {
                 theirs: open(&self.repo, table, entry).await?,
                 ours: open(&self.repo, table, shown).await?,
             };
-            if let (Some(lost), false) = (lost, is_same(before, shown)) {
-                sides.require_key(lost)?;
-            }
-            match sides.merged(shown).await? {
+            match sides.merged(shown, lost).await? {
                 Ok(draft) if draft.is_empty() => {}
                 Ok(draft) => drop(drafts.insert(table.clone(), draft)),
                 Err(keys) => conflicts.push(MergeConflict { table: table.clone(), keys }),

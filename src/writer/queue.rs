@@ -65,6 +65,13 @@ pub struct Turns(#[expect(dead_code, reason = "held for its drop")] Vec<OwnedMut
 
 impl Manager {
     /// The manager of the repository at an address: the same for all who ask while one of them holds it.
+    ///
+    /// ```
+    /// use outrigger::writer::Manager;
+    ///
+    /// let (one, other) = (Manager::of("/srv/bank"), Manager::of("/srv/bank"));
+    /// assert!(std::sync::Arc::ptr_eq(&one, &other));
+    /// ```
     pub fn of(root: &str) -> Arc<Self> {
         static MANAGERS: Mutex<Option<HashMap<String, Weak<Manager>>>> = Mutex::new(None);
         // A panic elsewhere cannot leave half a map.
@@ -80,6 +87,15 @@ impl Manager {
     }
 
     /// Who is at work. Maintenance takes its rewrites from here.
+    ///
+    /// ```
+    /// use outrigger::writer::{Limits, Manager};
+    ///
+    /// let manager = Manager::of("/srv/bank");
+    /// let compaction = manager.admission().rewrite(&Limits::default())?;
+    /// drop(compaction);
+    /// # Ok::<_, outrigger::writer::Error>(())
+    /// ```
     pub fn admission(&self) -> &Admission {
         &self.admission
     }
@@ -97,6 +113,17 @@ impl Manager {
     }
 
     /// Waits for a turn on each of these tables. All ask in the same order, so nobody waits for somebody who waits for him.
+    ///
+    /// ```
+    /// use outrigger::model::{Branch, TableKey};
+    /// use outrigger::writer::Manager;
+    ///
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// let (manager, stock) = (Manager::of("/srv/shop"), TableKey::parse("stock").unwrap());
+    /// let turns = manager.turns(&[stock].into(), &Branch::main()).await;
+    /// drop(turns);
+    /// # });
+    /// ```
     pub async fn turns(&self, tables: &BTreeSet<TableKey>, branch: &Branch) -> Turns {
         let mut turns = Vec::new();
         for table in tables {

@@ -34,20 +34,10 @@ struct Part {
 pub(super) type Keys = Vec<Vec<String>>;
 
 impl Sides {
-    /// Refuses a table whose rows are counted: both sides may have some from a branch that is gone, and they would come twice.
-    pub(super) fn require_key(&self, lost: &str) -> Result<()> {
-        if !self.ours.key_columns().is_empty() {
-            return Ok(());
-        }
-        Err(Error::invalid(format!(
-            "{} has no key, and both branches have merged others that are deleted since (commit {lost}, for one): which of their rows \
-             both have cannot be told; append what is missing by hand",
-            self.ours.key
-        )))
-    }
-
     /// The change of the target, or the keys of the rows that both have changed.
-    pub(super) async fn merged(&self, shown: &Entry) -> Result<Result<Draft, Keys>> {
+    ///
+    /// `lost` is a commit that the target has merged from a branch that is gone, where the source has merged such a one as well.
+    pub(super) async fn merged(&self, shown: &Entry, lost: Option<&str>) -> Result<Result<Draft, Keys>> {
         let Self { base, theirs, ours } = self;
         let table = &ours.key;
         if theirs.schema() != base.schema() || theirs.schema() != ours.schema() {
@@ -58,7 +48,7 @@ impl Sides {
         let key = ours.key_columns();
         let mut draft = Draft::new(ours.clone(), shown.clone());
         if key.is_empty() {
-            self.counted(&mut draft).await?;
+            self.counted(&mut draft, lost).await?;
             return Ok(Ok(draft));
         }
         let [was, is] = parts(base, theirs, &key).await?;
@@ -104,9 +94,21 @@ impl Sides {
 
     /// Rows that cannot be told apart are counted: what the source has more of comes, what it has less of goes, unless the target has
     /// taken as many of these away by itself.
-    async fn counted(&self, draft: &mut Draft) -> Result<()> {
+    ///
+    /// Equal rows that came to both sides are of both, unless both may have them from the same branch, of which nothing is known any
+    /// more.
+    async fn counted(&self, draft: &mut Draft, lost: Option<&str>) -> Result<()> {
         let (mut theirs, ours) =
             (counts(&self.base, &self.theirs).await?, counts(&self.base, &self.ours).await?);
+        let came_here = |row: &OwnedRow| ours.rows.get(row).is_some_and(|(count, _)| *count > 0);
+        let of_both = theirs.rows.iter().filter(|(row, (count, _))| *count > 0 && came_here(row)).count();
+        if let (Some(lost), true) = (lost, of_both > 0) {
+            return Err(Error::invalid(format!(
+                "{} has no key, equal rows ({of_both}) came to both branches, and both have merged others that are deleted since (commit \
+                 {lost}, for one): whether the rows are the same cannot be told; delete them on one side, and merge again",
+                self.ours.key
+            )));
+        }
         let gone_here = |row: &OwnedRow| ours.rows.get(row).map_or(0, |(count, _)| (-count).max(0));
         let mut goes: HashMap<OwnedRow, i64> = HashMap::new();
         let mut comes = Vec::new();

@@ -198,7 +198,8 @@ impl Transaction {
         joined(draft.schema(), &rows)
     }
 
-    /// Commits. `None` if no row is changed: then nothing was written.
+    /// Commits. `None` if no row comes and none goes: then nothing was written. Rows that are upserted come, also where they are as
+    /// those that they take the place of.
     ///
     /// Once it returns a commit, that is what every later snapshot shows. An error says whether to begin anew, to wait, or to heal.
     /// If the process dies meanwhile, or the future is dropped, the commit is shown as a whole later, or undone as a whole.

@@ -433,3 +433,55 @@ async fn a_branch_that_is_made_over_an_old_mark_is_open_wherever_its_maker_dies(
     }
     panic!("making a branch takes more than ten writes");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_branch_is_made_where_the_forks_of_another_are_being_removed() {
+    let world = World::on_disk().await;
+    let bank = world.open().await;
+    bank.create_branch(TRIAL, MAIN).await.unwrap();
+    let mut tx = bank.begin(TRIAL).await.unwrap();
+    transfer(&mut tx, "ann", "bob", 1).await;
+    tx.commit().await.unwrap().unwrap();
+    let makes = bank.clone();
+    let removing = Arc::new(Meanwhile::whenever(
+        |call| call.verb == Verb::Delete && call.path.as_ref().contains("l.lance/tree/trial/"),
+        move || {
+            let makes = makes.clone();
+            Box::pin(async move {
+                let error = makes.create_branch(TRIAL, MAIN).await.unwrap_err().to_string();
+                assert!(error.contains("files of an earlier branch trial"), "{error}");
+            })
+        },
+    ));
+    world.open_under(removing.clone()).await.unwrap().delete_branch(TRIAL).await.unwrap();
+    assert!(removing.times() > 1, "a version and its data, of the last fork");
+    bank.create_branch(TRIAL, MAIN).await.unwrap();
+    assert_eq!(world.balances_on(TRIAL).await["ann"], 100);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deletion_that_slept_after_its_decision_leaves_the_next_branch_of_that_name_alone() {
+    let world = World::on_disk().await;
+    let bank = world.open().await;
+    bank.create_branch(TRIAL, MAIN).await.unwrap();
+    let other = bank.clone();
+    let decided = AtomicBool::new(false);
+    let slept = Arc::new(Meanwhile::at(
+        move |call| {
+            let path = call.path.as_ref();
+            decided.fetch_or(call.verb == Verb::Create && path.ends_with(".decided"), Ordering::Relaxed);
+            call.verb == Verb::List && path.ends_with("_refs/branches") && decided.load(Ordering::Relaxed)
+        },
+        async move {
+            other.delete_branch(TRIAL).await.unwrap();
+            other.create_branch(TRIAL, MAIN).await.unwrap();
+            let mut tx = other.begin(TRIAL).await.unwrap();
+            transfer(&mut tx, "ann", "bob", 1).await;
+            tx.commit().await.unwrap().unwrap();
+        },
+    ));
+    let error = world.open_under(slept.clone()).await.unwrap().delete_branch(TRIAL).await.unwrap_err();
+    assert!(slept.happened());
+    assert!(error.to_string().contains("was made anew meanwhile"), "{error}");
+    assert_eq!(world.balances_on(TRIAL).await["ann"], 99, "what was acknowledged is there");
+}

@@ -6,7 +6,7 @@ use crate::world::{ACCOUNTS, JOURNAL, MAIN, TOTAL, World, accounts, journal, tra
 use lance::dataset::builder::DatasetBuilder;
 use lance::dataset::{InsertBuilder, WriteMode, WriteParams};
 use outrigger::model::audit::Verdict;
-use outrigger::passes::report::Outcome;
+use outrigger::passes::report::{Outcome, PassReport};
 use outrigger::store::{Key, StoreParts, Verb};
 use outrigger::writer::{Error, Limit, Limits, Parts, Repository};
 use std::sync::Arc;
@@ -150,5 +150,60 @@ async fn a_commit_that_a_recovery_has_shown_is_recorded_as_its_work_whoever_dies
     let audit = world.repo().await.audit_rows().await.unwrap();
     assert_eq!(audit.len(), 1, "{audit:?}");
     assert_eq!(audit[0].operation_id, committed.operation.to_string());
+    world.is_settled().await;
+}
+
+/// What a pass says while something happens just before it asks for a key that holds `part`.
+async fn looked_at(
+    world: &World,
+    verb: Verb,
+    part: String,
+    happens: impl Future<Output = ()> + Send + 'static,
+) -> PassReport {
+    let meanwhile =
+        Arc::new(Meanwhile::at(move |call| call.verb == verb && call.path.as_ref().contains(&part), happens));
+    let report = world.recover_under(faulty(meanwhile.clone())).await;
+    assert!(meanwhile.happened());
+    report
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn writers_at_work_during_a_look_are_not_taken_for_another_program() {
+    let world = Arc::new(World::on_disk().await);
+    let bank = world.open().await;
+    // The look whether a version follows the shown one.
+    let probe = |next: u64| format!("accounts.lance/_versions/{:020}.manifest", u64::MAX - next);
+    // One begins and ends between the look at the records and the look at its tables.
+    let pays = bank.clone();
+    let report = looked_at(&world, Verb::Head, probe(3), async move {
+        let mut tx = pays.begin(MAIN).await.unwrap();
+        transfer(&mut tx, "ann", "bob", 1).await;
+        tx.commit().await.unwrap().unwrap();
+    })
+    .await;
+    assert_eq!(report.scopes, []);
+    // One begins, and is half-way.
+    let begins = world.clone();
+    let report =
+        looked_at(&world, Verb::Head, probe(4), async move { drop(begins.half_landed().await) }).await;
+    assert_eq!(report.scopes, []);
+    world.recover().await;
+    world.is_settled().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_branch_that_is_deleted_during_a_look_is_nobodys_trouble() {
+    let world = World::on_disk().await;
+    let bank = world.open().await;
+    bank.create_branch("trial", MAIN).await.unwrap();
+    let mut tx = bank.begin("trial").await.unwrap();
+    transfer(&mut tx, "ann", "bob", 1).await;
+    tx.commit().await.unwrap().unwrap();
+    let deletes = bank.clone();
+    let reads = "__manifest/tree/trial/data".to_owned();
+    let report =
+        looked_at(&world, Verb::Get, reads, async move { deletes.delete_branch("trial").await.unwrap() })
+            .await;
+    assert_eq!(report.scopes, []);
     world.is_settled().await;
 }

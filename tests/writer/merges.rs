@@ -423,8 +423,20 @@ async fn rows_without_a_key_that_both_have_from_a_branch_that_is_gone_do_not_com
     bank.merge("x", "g", None).await.unwrap();
     bank.delete_branch("x").await.unwrap();
     let error = bank.merge("f", "g", None).await.unwrap_err().to_string();
-    assert!(error.contains("journal has no key") && error.contains("deleted since"), "{error}");
+    assert!(
+        error.contains("journal has no key, equal rows (1)") && error.contains("deleted since"),
+        "{error}"
+    );
     assert_eq!(bank.snapshot("g").await.unwrap().count(JOURNAL).unwrap(), 2);
+    // What it advises helps.
+    let mut tx = bank.begin("f").await.unwrap();
+    assert_eq!(tx.delete(JOURNAL, "payer = 'x1'").await.unwrap(), 1);
+    tx.commit().await.unwrap();
+    note(&bank, "f", "f1").await;
+    bank.merge("f", "g", None).await.unwrap();
+    assert_eq!(bank.snapshot("g").await.unwrap().count(JOURNAL).unwrap(), 3, "x1, x2, f1");
+    bank.delete_branch("f").await.unwrap();
+    bank.create_branch("f", MAIN).await.unwrap();
     // Rows with a key are told apart; and what only one of both has changed is as it is.
     bank.merge(MAIN, "f", None).await.unwrap();
     bank.create_branch("h", MAIN).await.unwrap();
@@ -479,4 +491,21 @@ async fn a_key_that_is_there_twice_is_named() {
     upsert(&bank, TRIAL, &[("dan", 3)]).await;
     bank.merge(TRIAL, MAIN, None).await.unwrap();
     assert_eq!(world.balances().await["dan"], 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn branches_that_are_merged_and_deleted_one_after_the_other_leave_nothing_to_refuse() {
+    let world = World::in_memory().await;
+    let bank = world.open().await;
+    bank.create_branch("dev", MAIN).await.unwrap();
+    for (short, target, payer) in [("hotfix", MAIN, "fix"), ("feature", "dev", "new")] {
+        bank.create_branch(short, target).await.unwrap();
+        note(&bank, short, payer).await;
+        upsert(&bank, short, &[(payer, 1)]).await;
+        bank.merge_and_delete(short, target, None).await.unwrap();
+    }
+    bank.merge("dev", MAIN, None).await.unwrap();
+    assert_eq!(bank.snapshot(MAIN).await.unwrap().count(JOURNAL).unwrap(), 2);
+    assert_eq!(world.balances().await.len(), 5);
+    world.is_settled().await;
 }

@@ -10,6 +10,7 @@ use outrigger::repo::history::RECOVERY_ACTOR;
 use outrigger::store::{Call, Fault, RepoUri, Store, StoreParts, StoreSettings, Verb};
 use outrigger::writer::{At, Error, Limits, NewTable, Parts, Repository, Snapshot};
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io::{BufRead, BufReader};
 use std::ops::RangeInclusive;
 use std::process::{Child, Command, Stdio};
@@ -156,7 +157,7 @@ async fn killed_at_every_step(world: World) {
         writer.kill().unwrap();
         writer.wait().unwrap();
 
-        // Who writes meanwhile is not disturbed: other tables are free, and the bank is whole.
+        // What is shown meanwhile is whole.
         assert_eq!(world.total().await, TOTAL, "{step}");
         let has_record = world.records().await.iter().any(|name| name.ends_with(".json"));
         let report = world.recover().await;
@@ -233,10 +234,10 @@ async fn totals_at(bank: &Repository, versions: RangeInclusive<u64>) -> Vec<i64>
         let mut total = 0;
         for name in BANKS {
             let of_table = (name, snapshot.version_of(name).unwrap());
-            if !known.contains_key(&of_table) {
-                known.insert(of_table, total_of(&snapshot, name).await);
-            }
-            total += known[&of_table];
+            total += match known.entry(of_table) {
+                Entry::Occupied(known) => *known.get(),
+                Entry::Vacant(unknown) => *unknown.insert(total_of(&snapshot, name).await),
+            };
         }
         totals.push(total);
     }

@@ -235,7 +235,7 @@ impl World {
         names.filter(goes).collect()
     }
 
-    /// No crash record is left, and no table is ahead of what is shown.
+    /// No crash record is left, and no table is ahead of what main shows.
     pub async fn is_settled(&self) {
         assert_eq!(self.records().await, [""; 0]);
         let repo = self.repo().await;

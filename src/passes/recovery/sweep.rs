@@ -14,9 +14,10 @@ use crate::model::Branch;
 use crate::model::audit::Verdict;
 use crate::model::sidecar::{Sidecar, WriterKind};
 use crate::passes::report::{Outcome, ScopeReport};
-use crate::repo::branches;
+use crate::repo::branches::{self, BranchRef};
 use crate::repo::snapshot::MANIFEST;
 use crate::repo::{Repository, Snapshot};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The part of the pass that is about what no claim explains: two requests for each table of each branch.
@@ -108,7 +109,18 @@ async fn usable_snapshots(
     let all = repo.snapshots(whole).await?;
     let mut held =
         |branch: &Branch, why: &Error| scopes.push(tell::held(format!("branch {branch}"), why.chain()));
-    all.unreadable.iter().for_each(|(branch, why)| held(branch, why));
+    if !all.unreadable.is_empty() {
+        // The record of a branch goes before its files: one that is deleted during the look is nobody's trouble.
+        let now = branches::list(repo.store(), MANIFEST).await?;
+        let is_there = |branch: &Branch| {
+            let state = |listed: &BTreeMap<Branch, BranchRef>| listed.get(branch).map(|one| one.etag.clone());
+            state(&now) == state(&found.branches)
+        };
+        all.unreadable
+            .iter()
+            .filter(|(branch, _)| is_there(branch))
+            .for_each(|(branch, why)| held(branch, why));
+    }
     let mut usable = all.read;
     usable.retain(|snapshot| match snapshot.writable() {
         Ok(()) => true,

@@ -16,6 +16,9 @@ use std::time::Duration;
 const OPENS_ONE: &str = "`outrigger window open --for 10m` or `outrigger once --exclusive` while no writer is active; a daemon's \
      setting `windows.schedules` says when that is";
 
+/// The same where a schedule is not enough.
+const BY_HAND: &str = "`outrigger window open --for 10m` or `outrigger once --exclusive` while no writer is active; no schedule covers it";
+
 /// The same where writers know a gate.
 const CLOSES_GATE: &str =
     "`outrigger once --gate`, or a daemon with `gate = \"auto\"`, keeps writers out for it";
@@ -110,7 +113,7 @@ fn waits_for(wait: &Wait) -> String {
         }
         (WaitReason::Grace, None) => "waits for its grace, the store gives no time".into(),
         (WaitReason::Window, _) => format!("waits for a window: {OPENS_ONE}"),
-        (WaitReason::ManualWindow, _) => format!("waits for a window that a person opens: {OPENS_ONE}"),
+        (WaitReason::ManualWindow, _) => format!("waits for a window that a person opens: {BY_HAND}"),
         (WaitReason::Lock, _) => {
             "waits for a schema change that holds the graph's write lock (if it is dead: `outrigger repair lock --exclusive`)".into()
         }

@@ -6,7 +6,7 @@ use super::super::observation::{TableRef, TableSeen};
 use super::super::quarantine::note;
 use super::evidence::TailWait;
 use super::find::{lineages, parsed};
-use super::{CONCURRENCY, Found, Intent, Quiet, fence_record, table};
+use super::{CONCURRENCY, Found, Intent, Quiet, begun_since, fence_record, table};
 use crate::error::{Error, Kind, Result};
 use crate::model::sidecar::Sidecar;
 use crate::model::table_path::branch_path;
@@ -27,6 +27,15 @@ pub enum Drifted {
     Unreadable(TableRef, String),
     /// The store did not answer for it.
     Failed(TableRef, Error),
+}
+
+impl Drifted {
+    fn at(&self) -> &TableRef {
+        match self {
+            Self::Seen(drift) => &drift.at,
+            Self::Unreadable(at, _) | Self::Failed(at, _) => at,
+        }
+    }
 }
 
 /// Looks at every lineage that a public branch shows and that none of the `pending` intents names.
@@ -60,6 +69,36 @@ pub async fn find_drift(
         };
         drifted.extend(seen.unwrap_or_else(|error| Some(Drifted::Failed(at, error))));
     }
+    without_writers(repo, found, snapshots, drifted).await
+}
+
+/// Leaves out what is the work of writers that began after the records were listed: their record is there now, or they have published
+/// since. The records are looked for first: a writer's goes after its publish.
+async fn without_writers(
+    repo: &Repository,
+    found: &Found,
+    snapshots: &[Arc<Snapshot>],
+    mut drifted: Vec<Drifted>,
+) -> Result<Vec<Drifted>> {
+    if drifted.is_empty() {
+        return Ok(drifted);
+    }
+    let begun = begun_since(repo, found).await?;
+    let mut moved = BTreeSet::new();
+    for before in snapshots {
+        let of_branch: Vec<_> =
+            drifted.iter().map(Drifted::at).filter(|at| at.branch == before.branch).collect();
+        if of_branch.is_empty() {
+            continue;
+        }
+        let now = repo.snapshot(&before.branch).await?;
+        let shown = |snapshot: &Snapshot, table: &TableKey| snapshot.state.entry(table).cloned();
+        let is_as_before = |at: &&TableRef| {
+            now.as_ref().is_some_and(|now| shown(now, &at.table) == shown(before, &at.table))
+        };
+        moved.extend(of_branch.into_iter().filter(|at| !is_as_before(at)).cloned());
+    }
+    drifted.retain(|one| !begun.contains(one.at()) && !moved.contains(one.at()));
     Ok(drifted)
 }
 

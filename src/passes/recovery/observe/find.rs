@@ -362,6 +362,14 @@ pub async fn is_explained_since(
     Ok(now.is_some_and(|now| now.intents.iter().any(|intent| explains(&intent.sidecar))))
 }
 
+/// The lineages of operations that have begun since.
+pub async fn begun_since(repo: &Repository, found: &Found) -> Result<BTreeSet<TableRef>> {
+    let Some(now) = found_since(repo, found, &BTreeSet::new()).await? else { return Ok(BTreeSet::new()) };
+    let known: BTreeSet<_> = found.intents.iter().map(|intent| &intent.sidecar.operation).collect();
+    let new = now.intents.iter().filter(|intent| !known.contains(&intent.sidecar.operation));
+    Ok(new.flat_map(|intent| lineages(&intent.sidecar)).collect())
+}
+
 /// Groups intents that share a lineage, directly or through others; each group is observed and settled apart.
 pub fn group(intents: &[Intent]) -> Vec<Vec<Intent>> {
     let mut groups: Vec<(BTreeSet<TableRef>, Vec<Intent>)> = Vec::new();

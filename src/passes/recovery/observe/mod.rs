@@ -10,7 +10,9 @@ mod schema;
 mod table;
 
 pub use evidence::{Grace, Quiet};
-pub use find::{ClaimFile, Found, Intent, Unjudged, company, find, find_all, group, is_explained_since};
+pub use find::{
+    ClaimFile, Found, Intent, Unjudged, begun_since, company, find, find_all, group, is_explained_since,
+};
 pub(super) use find::{fence_record, lineages};
 pub(super) use schema::layout_file;
 pub use schema::leftover;
