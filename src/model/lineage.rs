@@ -55,12 +55,16 @@ pub fn latest_common<'a>(commits: &'a [GraphCommit], one: &'a str, other: &'a st
     common.into_iter().filter(|commit| !before.contains(commit.id.as_str())).collect()
 }
 
-/// A commit that led to `head`, not to `base`, and of which nothing is known any more: it was merged from a branch that is gone.
-pub fn lost_since<'a>(commits: &'a [GraphCommit], head: &'a str, base: &'a str) -> Option<&'a str> {
+/// Merges that led to `head`, not to `base`, of commits of which nothing is known any more: their branch is gone.
+pub fn lost_merges<'a>(commits: &'a [GraphCommit], head: &'a str, base: &'a str) -> Vec<&'a GraphCommit> {
     let by_id: BTreeMap<&str, &GraphCommit> =
         commits.iter().map(|commit| (commit.id.as_str(), commit)).collect();
     let before = distances(&by_id, base);
-    distances(&by_id, head).into_keys().find(|id| !by_id.contains_key(id) && !before.contains_key(id))
+    let since = distances(&by_id, head).into_keys().filter(|id| !before.contains_key(id));
+    let known = since.filter_map(|id| by_id.get(id).copied());
+    known
+        .filter(|commit| commit.merged_parent.as_deref().is_some_and(|merged| !by_id.contains_key(merged)))
+        .collect()
 }
 
 #[cfg(test)]
@@ -135,9 +139,12 @@ mod tests {
             commit("d", 4, &["c", "gone since"]),
             commit("e", 5, &["d"]),
         ];
-        assert_eq!(lost_since(&history, "e", "b"), Some("gone since"));
-        assert_eq!(lost_since(&history, "c", "b"), None);
-        assert_eq!(lost_since(&history, "c", "a"), Some("gone before"));
+        let ids = |head, base| -> Vec<&str> {
+            lost_merges(&history, head, base).into_iter().map(|commit| commit.id.as_str()).collect()
+        };
+        assert_eq!(ids("e", "b"), ["d"]);
+        assert_eq!(ids("c", "b"), [""; 0]);
+        assert_eq!(ids("c", "a"), ["b"]);
     }
 
     #[test]

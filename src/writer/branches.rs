@@ -53,6 +53,11 @@ impl Repository {
     pub async fn create_branch(&self, name: &str, from: impl Into<At>) -> Result<()> {
         self.require_writable()?;
         let branch = public(name)?;
+        if !name.is_ascii() {
+            return Err(Error::invalid(format!(
+                "branch {name:?}: letters beyond ASCII are spelt in the store in ways that not every listing of branches reads"
+            )));
+        }
         let length = name.replace('/', "%2F").len();
         if length > LONGEST {
             return Err(Error::invalid(format!(

@@ -4,6 +4,7 @@
 
 use super::error::{Error, Result};
 use super::keys::{Keyed, kept_rows, key_text, without};
+use crate::error::Kind;
 use crate::model::TableKey;
 use crate::model::Version;
 use crate::model::manifest::Entry;
@@ -338,15 +339,29 @@ impl Draft {
         if self.replaces_all {
             return Ok(Vec::new());
         }
-        let selected = self.base.select(filter).await?;
-        let in_our_schema = |selected: Selected| {
-            let rows = RecordBatch::try_new(self.schema.clone(), selected.rows.columns().to_vec());
-            let rows = rows.map_err(|error| {
-                crate::Error::corrupt(format!("{} has rows of another schema", self.table())).caused_by(error)
-            })?;
-            Ok(Selected { rows, ..selected })
-        };
-        selected.into_iter().map(in_our_schema).collect()
+        match (self.base.select(filter).await, filter) {
+            // It may have failed on a row that is not shown any more.
+            (Err(error), Some(filter)) if error.kind() == Kind::Invalid && !self.hidden.is_empty() => {
+                let mut found = Vec::new();
+                for selected in self.base.select(None).await? {
+                    let selected = self.in_our_schema(selected)?;
+                    let shown = self.still_there(&selected.addresses);
+                    let selected = picked(selected, &shown)?;
+                    let mask = filter.mask(&selected.rows)?;
+                    found.push(picked(selected, &mask)?);
+                }
+                Ok(found)
+            }
+            (selected, _) => selected?.into_iter().map(|selected| self.in_our_schema(selected)).collect(),
+        }
+    }
+
+    fn in_our_schema(&self, selected: Selected) -> Result<Selected> {
+        let rows = RecordBatch::try_new(self.schema.clone(), selected.rows.columns().to_vec());
+        let rows = rows.map_err(|error| {
+            crate::Error::corrupt(format!("{} has rows of another schema", self.table())).caused_by(error)
+        })?;
+        Ok(Selected { rows, ..selected })
     }
 
     fn still_there(&self, addresses: &[u64]) -> BooleanArray {
@@ -355,6 +370,12 @@ impl Draft {
         };
         addresses.iter().map(|address| Some(!hidden(address))).collect()
     }
+}
+
+/// Those rows for which `kept` is true.
+fn picked(Selected { rows, addresses }: Selected, kept: &BooleanArray) -> Result<Selected> {
+    let addresses = addresses.into_iter().zip(kept).filter(|(_, kept)| *kept == Some(true));
+    Ok(Selected { rows: kept_rows(&rows, kept)?, addresses: addresses.map(|(address, _)| address).collect() })
 }
 
 /// Rows that an operation is about.

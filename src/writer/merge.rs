@@ -7,10 +7,11 @@ use super::branches::public;
 use super::commit::{Commit, Committed};
 use super::draft::Draft;
 use super::error::{Error, MergeConflict, Result};
+use super::lost::Lost;
 use super::repository::{Repository, named};
 use super::snapshot::open;
 use super::three_way::Sides;
-use crate::model::lineage::{latest_common, lost_since};
+use crate::model::lineage::latest_common;
 use crate::model::manifest::{Entry, GraphCommit};
 use crate::model::sidecar::WriterKind;
 use crate::model::{Branch, TableKey};
@@ -140,7 +141,7 @@ impl Repository {
         let ours = self.repo.snapshot(target).await?.ok_or_else(|| self.gone(target))?;
         ours.writable()?;
         let history = self.history(&theirs, &ours).await?;
-        let Heads { source: merged, base, is_forward, lost } = heads(&theirs, &ours, &history)?;
+        let Heads { source: merged, target: head, base, is_forward } = heads(&theirs, &ours, &history)?;
         if base.id == merged {
             return Ok((MergeOutcome::AlreadyUpToDate, merged));
         }
@@ -150,7 +151,8 @@ impl Repository {
         })?;
         // A merge may read whole tables, of both sides.
         let _room = self.manager.admission().rewrite(&self.parts.limits)?;
-        let (drafts, brought) = self.changes(&past, &theirs, &ours, lost.as_deref()).await?;
+        let lost = Lost::read(self, &history, [&merged, &head], &base.id).await?;
+        let (drafts, brought) = self.changes(&past, &theirs, &ours, lost.as_ref()).await?;
         let mut commit = Commit {
             repository: self.clone(),
             branch: target.clone(),
@@ -195,7 +197,7 @@ impl Repository {
         past: &repo::Snapshot,
         theirs: &repo::Snapshot,
         ours: &repo::Snapshot,
-        lost: Option<&str>,
+        lost: Option<&Lost>,
     ) -> Result<(BTreeMap<TableKey, Draft>, BTreeMap<TableKey, Entry>)> {
         let (mut drafts, mut brought, mut conflicts) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
         for (table, entry) in theirs.state.entries() {
@@ -225,7 +227,7 @@ impl Repository {
                 theirs: open(&self.repo, table, entry).await?,
                 ours: open(&self.repo, table, shown).await?,
             };
-            match sides.merged(shown, lost).await? {
+            match sides.merged(self, shown, lost).await? {
                 Ok(draft) if draft.is_empty() => {}
                 Ok(draft) => drop(drafts.insert(table.clone(), draft)),
                 Err(keys) => conflicts.push(MergeConflict { table: table.clone(), keys }),
@@ -265,11 +267,10 @@ fn is_same(one: &Entry, other: &Entry) -> bool {
 /// The commits that a merge is about.
 struct Heads {
     source: String,
+    target: String,
     base: GraphCommit,
     /// The target has nothing that the source has not.
     is_forward: bool,
-    /// What the target has merged from a branch that is gone, where the source has as well: both may have the same rows from it.
-    lost: Option<String>,
 }
 
 fn heads(theirs: &repo::Snapshot, ours: &repo::Snapshot, history: &[GraphCommit]) -> Result<Heads> {
@@ -288,7 +289,5 @@ fn heads(theirs: &repo::Snapshot, ours: &repo::Snapshot, history: &[GraphCommit]
         }
     };
     let is_forward = base.id == target.id;
-    let [of_source, of_target] = [source, target].map(|head| lost_since(history, &head.id, &base.id));
-    let lost = of_source.and(of_target).map(str::to_owned);
-    Ok(Heads { source: source.id.clone(), base: base.clone(), is_forward, lost })
+    Ok(Heads { source: source.id.clone(), target: target.id.clone(), base: base.clone(), is_forward })
 }

@@ -46,7 +46,7 @@
 //! | `transaction` | what is to be done to several tables |
 //! | `draft`, `keys` | what is to be done to one, folded into one change |
 //! | `commit` | the phases: crash record, tables, manifest, crash record removed; who goes first; undoing |
-//! | `branches`, `merge`, `three_way` | branches, and putting them together: the commits, and the rows of a table |
+//! | `branches`, `merge`, `three_way`, `lost` | branches, and putting them together: the commits, the rows of a table, and what came from branches that are gone |
 //! | `queue`, `admission` | one commit at a time on a table and branch; how much at once |
 //! | `beat` | that a commit is still under way |
 //! | `error` | why not |
@@ -61,6 +61,7 @@ mod draft;
 mod error;
 mod example;
 mod keys;
+mod lost;
 mod merge;
 mod queue;
 mod repository;

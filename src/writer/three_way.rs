@@ -3,12 +3,14 @@
 use super::draft::Draft;
 use super::error::{Error, Result};
 use super::keys::{Keyed, kept_rows, key_text};
+use super::lost::Lost;
+use super::repository::Repository;
 use crate::model::manifest::Entry;
 use crate::repo::select::Selected;
 use crate::repo::tables::Table;
 use arrow::array::{BooleanArray, RecordBatch};
 use arrow::row::{OwnedRow, RowConverter, SortField};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// One table: where both parted, and each side now.
 pub(super) struct Sides {
@@ -36,8 +38,13 @@ pub(super) type Keys = Vec<Vec<String>>;
 impl Sides {
     /// The change of the target, or the keys of the rows that both have changed.
     ///
-    /// `lost` is a commit that the target has merged from a branch that is gone, where the source has merged such a one as well.
-    pub(super) async fn merged(&self, shown: &Entry, lost: Option<&str>) -> Result<Result<Draft, Keys>> {
+    /// Rows that both may have from the same branch, which is gone, are a conflict unless they are the same on both.
+    pub(super) async fn merged(
+        &self,
+        repository: &Repository,
+        shown: &Entry,
+        lost: Option<&Lost>,
+    ) -> Result<Result<Draft, Keys>> {
         let Self { base, theirs, ours } = self;
         let table = &ours.key;
         if theirs.schema() != base.schema() || theirs.schema() != ours.schema() {
@@ -48,14 +55,33 @@ impl Sides {
         let key = ours.key_columns();
         let mut draft = Draft::new(ours.clone(), shown.clone());
         if key.is_empty() {
-            self.counted(&mut draft, lost).await?;
+            self.counted(&mut draft, lost.map(|lost| lost.commit.as_str())).await?;
             return Ok(Ok(draft));
         }
         let [was, is] = parts(base, theirs, &key).await?;
         let [was_there, is_here] = parts(base, ours, &key).await?;
+        let of_both = match lost {
+            Some(lost) => lost.keys(repository, table).await?,
+            None => HashSet::new(),
+        };
         let mut conflicts = Vec::new();
+        for id in &of_both {
+            // A side of which no part tells has it as the base, of which the other side's part tells then.
+            let side = |is: &Part, was: &Part, base: &Part| {
+                let row =
+                    is.rows.get(id).or_else(|| base.rows.get(id).filter(|_| !was.rows.contains_key(id)));
+                row.map(|row| row.content.clone())
+            };
+            if side(&is, &was, &was_there) != side(&is_here, &was_there, &was) {
+                let parts = [&is, &is_here, &was, &was_there];
+                let known = parts.into_iter().find_map(|part| Some((part, part.rows.get(id)?)));
+                let (part, row) =
+                    known.ok_or_else(|| crate::Error::internal("a row that differs is nowhere"))?;
+                conflicts.push(part.text_of(row, &key)?);
+            }
+        }
         let (mut goes, mut comes) = (Vec::new(), Vec::new());
-        for (id, before) in &was.rows {
+        for (id, before) in was.rows.iter().filter(|(id, _)| !of_both.contains(*id)) {
             let now = is.rows.get(id);
             if now.is_some_and(|now| now.content == before.content) {
                 continue;
@@ -76,7 +102,8 @@ impl Sides {
                 }
             }
         }
-        for (id, new) in is.rows.iter().filter(|(id, _)| !was.rows.contains_key(*id)) {
+        let is_new = |id: &OwnedRow| !was.rows.contains_key(id) && !of_both.contains(id);
+        for (id, new) in is.rows.iter().filter(|(id, _)| is_new(id)) {
             let here = is_here.rows.get(id).filter(|_| !was_there.rows.contains_key(id));
             match here {
                 None => comes.push(new),
@@ -190,6 +217,18 @@ fn differing(one: &Table, other: &Table) -> [Vec<u64>; 2] {
             .collect()
     };
     [missing(&of_one, &of_other), missing(&of_other, &of_one)]
+}
+
+/// Keys of the rows that two versions of a table do not have in common; none of a table without a key.
+pub(super) async fn changed_keys(one: &Table, other: &Table) -> Result<HashSet<OwnedRow>> {
+    let key = other.key_columns();
+    if key.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let [was, is] = parts(one, other, &key).await?;
+    let ids = was.rows.keys().chain(is.rows.keys());
+    let content = |part: &Part, id: &OwnedRow| part.rows.get(id).map(|row| row.content.clone());
+    Ok(ids.filter(|id| content(&was, id) != content(&is, id)).cloned().collect())
 }
 
 /// The rows of two versions that may differ.

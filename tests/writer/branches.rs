@@ -174,7 +174,7 @@ async fn what_must_not_be_made_or_removed_is_refused_by_name() {
         let error = ended.unwrap_err().to_string();
         assert!(error.contains(why), "{error}");
     };
-    for name in [MAIN, "__lock", "a..b", "", "a b", "x\n", " x", "x "] {
+    for name in [MAIN, "__lock", "a..b", "", "a b", "x\n", " x", "x ", "Ünï"] {
         assert!(bank.create_branch(name, MAIN).await.is_err(), "{name:?}");
         assert!(bank.delete_branch(name).await.is_err(), "{name:?}");
     }

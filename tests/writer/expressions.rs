@@ -304,3 +304,17 @@ async fn an_update_to_what_is_there_changes_nothing() {
     assert_eq!(world.balances().await["ann"], 1);
     assert_eq!(balances(&accounts(&[("ann", 1)]))["ann"], 1);
 }
+
+#[tokio::test]
+async fn a_filter_is_not_asked_of_rows_that_are_replaced() {
+    let world = World::in_memory().await;
+    let mut tx = world.open().await.begin(MAIN).await.unwrap();
+    tx.upsert(ACCOUNTS, accounts(&[("ann", 0)])).await.unwrap();
+    tx.commit().await.unwrap();
+    let mut tx = world.open().await.begin(MAIN).await.unwrap();
+    assert_eq!(tx.update(ACCOUNTS, "balance = 0", &[("balance", "5")]).await.unwrap(), 1);
+    assert_eq!(tx.delete(ACCOUNTS, "10 / balance = 2").await.unwrap(), 1);
+    assert_eq!(tx.delete(ACCOUNTS, "1000 / balance = 10 AND id = 'bob'").await.unwrap(), 1);
+    tx.commit().await.unwrap().unwrap();
+    assert_eq!(world.balances().await, [("cid".to_owned(), 100)].into());
+}

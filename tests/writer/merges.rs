@@ -493,6 +493,42 @@ async fn a_key_that_is_there_twice_is_named() {
     assert_eq!(world.balances().await["dan"], 3);
 }
 
+/// Both sides have merged the same branch, which is gone, and one of them has taken back what came with it since.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_came_from_a_branch_that_is_gone_and_was_taken_back_does_not_come_again() {
+    for (side, taken_back) in [(MAIN, "gus"), ("a", "gus"), (MAIN, "ann"), ("a", "ann")] {
+        let world = World::in_memory().await;
+        let bank = world.open().await;
+        bank.create_branch("f", MAIN).await.unwrap();
+        bank.create_branch("a", MAIN).await.unwrap();
+        upsert(&bank, "f", &[("gus", 7), ("ann", 1), ("hal", 8)]).await;
+        bank.merge("f", "a", None).await.unwrap();
+        bank.merge_and_delete("f", MAIN, None).await.unwrap();
+        match taken_back {
+            "gus" => delete(&bank, side, "gus").await,
+            _ => upsert(&bank, side, &[("ann", 100)]).await,
+        }
+        upsert(&bank, "a", &[("bob", 2)]).await;
+        for (source, target) in [("a", MAIN), (MAIN, "a")] {
+            let before = world.balances_on(target).await;
+            let error = bank.merge(source, target, None).await.unwrap_err();
+            let Error::MergeConflicts(conflicts) = &error else { panic!("{error}") };
+            assert_eq!(conflicts[0].keys, [[taken_back.to_owned()]], "{side} {source}");
+            assert_eq!(world.balances_on(target).await, before);
+        }
+        // Once both hold it alike, the rest comes.
+        let other = if side == MAIN { "a" } else { MAIN };
+        match taken_back {
+            "gus" => delete(&bank, other, "gus").await,
+            _ => upsert(&bank, other, &[("ann", 100)]).await,
+        }
+        bank.merge("a", MAIN, None).await.unwrap();
+        assert_eq!(world.balances().await, world.balances_on("a").await, "{side} {taken_back}");
+        assert_eq!(world.balances().await["bob"], 2);
+        world.is_settled().await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn branches_that_are_merged_and_deleted_one_after_the_other_leave_nothing_to_refuse() {
     let world = World::in_memory().await;

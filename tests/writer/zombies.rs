@@ -1,8 +1,9 @@
 //! A writer that is taken for dead, and is not: a recovery with grace 0 acts at each of its calls, then it wakes.
 
-use crate::support::faults::Meanwhile;
-use crate::world::{JOURNAL, MAIN, TOTAL, World, journal, transfer};
-use outrigger::model::Window;
+use crate::support::faults::{DiesAt, Meanwhile};
+use crate::world::{ACCOUNTS, JOURNAL, MAIN, TOTAL, World, journal, transfer};
+use outrigger::model::{Branch, TableKey, Window};
+use outrigger::store::{StoreParts, Verb};
 use outrigger::writer::{Error, Transaction};
 use std::sync::Arc;
 
@@ -64,5 +65,50 @@ async fn an_append_is_repeated_whatever_a_recovery_does_meanwhile() {
     let noted = async |tx: &mut Transaction| tx.append(JOURNAL, journal(&[("a", "b", 1)])).await.unwrap();
     for window in [None, Some(Window::Exclusive)] {
         acknowledged(window, noted).await;
+    }
+}
+
+/// A recovery ends the operation as one that has moved nothing, and dies before its record is gone; then the writer goes on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_writer_moves_after_a_recovery_that_died_is_undone_by_the_writer() {
+    for branch in [MAIN, "trial"] {
+        let world = Arc::new(World::in_memory().await);
+        let bank = world.open().await;
+        bank.create_branch("trial", MAIN).await.unwrap();
+        let recovers = world.clone();
+        let meanwhile = Arc::new(Meanwhile::at(
+            |call| {
+                let path = call.path.as_ref();
+                call.verb == Verb::Create && path.contains("accounts.lance/") && path.contains("/_versions/")
+            },
+            async move {
+                let dies = DiesAt::call(|call| call.path.as_ref().contains("_graph_commit_recoveries.lance"));
+                recovers
+                    .recover_under(StoreParts { fault: Some(Arc::new(dies)), ..StoreParts::real() })
+                    .await;
+            },
+        ));
+        let mut tx = world.open_under(meanwhile.clone()).await.unwrap().begin(branch).await.unwrap();
+        transfer(&mut tx, "ann", "bob", 1).await;
+        let ended = tx.commit().await;
+        assert!(meanwhile.happened());
+        // Tried again on main; where a fork was made the rows have other addresses than those that were read.
+        let paid = i64::from(branch == MAIN);
+        match ended {
+            Ok(Some(committed)) => assert!(paid == 1 && !committed.by_recovery),
+            ended => {
+                assert!(paid == 0 && matches!(ended, Err(Error::Conflict { .. })), "{branch}: {ended:?}")
+            }
+        }
+        assert_eq!(world.balances_on(branch).await["ann"], 100 - paid);
+        world.is_settled().await;
+        let (repo, on) = (world.repo().await, Branch::parse(Some(branch)).unwrap());
+        let shown = repo.snapshot(&on).await.unwrap().unwrap();
+        for table in [ACCOUNTS, JOURNAL] {
+            let key = TableKey::parse(table).unwrap();
+            let head = repo.table(&key, &on).await.unwrap().unwrap().head();
+            assert_eq!(head, shown.state.entry(&key).unwrap().version, "{table} on {branch}");
+        }
+        assert_eq!(repo.audit_rows().await.unwrap().len(), 1, "of the operation that was ended");
     }
 }

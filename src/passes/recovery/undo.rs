@@ -81,6 +81,10 @@ async fn look(repo: &Repository, sidecar: &Sidecar, handles: &dyn Handles) -> Re
         Own::Untouched => Ok(Looked::Ended(settled())),
         Own::Leave(why) => Ok(Looked::Ended(Ended::Left(why))),
         Own::Settle(decision) => Ok(match act(repo, &seen, &decision, handles).await? {
+            // A recovery had ended it while its writer was still at work, and had not come to the end itself.
+            Acted::Settled if is_pending && claim.marker.is_some() && !is_shown => {
+                Looked::Moved("what was moved after a recovery had ended it is looked for".into())
+            }
             Acted::Settled => Looked::Ended(settled()),
             Acted::LookAgain(why) => Looked::Moved(why),
         }),
