@@ -23,7 +23,7 @@ pub(super) struct Lost {
 }
 
 impl Lost {
-    /// Reads them; `None` unless both sides have some since `base`.
+    /// Reads them; `None` if neither side has one since `base`.
     pub(super) async fn read(
         repository: &Repository,
         history: &[GraphCommit],
@@ -31,12 +31,10 @@ impl Lost {
         base: &str,
     ) -> Result<Option<Self>> {
         let [of_source, of_target] = heads.map(|head| lost_merges(history, head, base));
-        let Some(commit) = of_source.first().and_then(|merge| merge.merged_parent.clone()) else {
+        let first = of_source.first().or(of_target.first());
+        let Some(commit) = first.and_then(|merge| merge.merged_parent.clone()) else {
             return Ok(None);
         };
-        if of_target.is_empty() {
-            return Ok(None);
-        }
         let mut sides = [Vec::new(), Vec::new()];
         for (side, merges) in sides.iter_mut().zip([of_source, of_target]) {
             for merge in merges {

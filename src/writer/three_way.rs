@@ -131,7 +131,7 @@ impl Sides {
         let of_both = theirs.rows.iter().filter(|(row, (count, _))| *count > 0 && came_here(row)).count();
         if let (Some(lost), true) = (lost, of_both > 0) {
             return Err(Error::invalid(format!(
-                "{} has no key, equal rows ({of_both}) came to both branches, and both have merged others that are deleted since (commit \
+                "{} has no key, equal rows ({of_both}) came to both branches, which have merged others that are deleted since (commit \
                  {lost}, for one): whether the rows are the same cannot be told; delete them on one side, and merge again",
                 self.ours.key
             )));

@@ -545,3 +545,20 @@ async fn branches_that_are_merged_and_deleted_one_after_the_other_leave_nothing_
     assert_eq!(world.balances().await.len(), 5);
     world.is_settled().await;
 }
+
+/// The branch that is gone had merged the target itself.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_without_a_key_that_came_from_the_target_by_a_branch_that_is_gone_do_not_come_twice() {
+    let world = World::in_memory().await;
+    let bank = world.open().await;
+    for branch in ["short", "long"] {
+        bank.create_branch(branch, MAIN).await.unwrap();
+    }
+    note(&bank, MAIN, "m1").await;
+    bank.merge(MAIN, "short", None).await.unwrap();
+    bank.merge_and_delete("short", "long", None).await.unwrap();
+    note(&bank, "long", "l1").await;
+    let error = bank.merge("long", MAIN, None).await.unwrap_err().to_string();
+    assert!(error.contains("journal has no key, equal rows (1)"), "{error}");
+    assert_eq!(bank.snapshot(MAIN).await.unwrap().count(JOURNAL).unwrap(), 1);
+}
