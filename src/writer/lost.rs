@@ -1,9 +1,11 @@
 //! Merges from branches that are gone: of what they brought nothing is known but the merge itself.
 //!
 //! Where both sides of a merge have such ones since they parted, both may have merged the same branch. Then what it brought is no change
-//! of one side alone, though the base lacks it: a row that the target has taken away since would come back.
+//! of one side alone, though the base lacks it: a row that the target has taken away since would come back. Where one side has, the other
+//! may have been merged into that branch: of that only rows without a key that came to both sides tell.
 
 use super::error::Result;
+use super::merge::is_same;
 use super::repository::Repository;
 use super::snapshot::open;
 use super::three_way::changed_keys;
@@ -14,11 +16,11 @@ use crate::repo;
 use arrow::row::OwnedRow;
 use std::collections::HashSet;
 
-/// Merges of both sides of which the merged branch is gone.
+/// Merges of either side of which the merged branch is gone.
 pub(super) struct Lost {
     /// One of the commits that nobody knows any more.
     pub(super) commit: String,
-    /// Of the source, and of the target: what was shown before each merge, and by it.
+    /// Of the source, and of the target: what was shown before each merge, and by it. Only if both have some.
     sides: [Vec<[repo::Snapshot; 2]>; 2],
 }
 
@@ -36,6 +38,9 @@ impl Lost {
             return Ok(None);
         };
         let mut sides = [Vec::new(), Vec::new()];
+        if of_source.is_empty() || of_target.is_empty() {
+            return Ok(Some(Self { commit, sides }));
+        }
         for (side, merges) in sides.iter_mut().zip([of_source, of_target]) {
             for merge in merges {
                 let before = history.iter().find(|commit| Some(&commit.id) == merge.parent.as_ref());
@@ -66,7 +71,7 @@ async fn came(
         let (Some(before), Some(after)) = (before.state.entry(table), after.state.entry(table)) else {
             continue;
         };
-        if (before.version, &before.branch) != (after.version, &after.branch) {
+        if !is_same(before, after) {
             let before = open(&repository.repo, table, before).await?;
             keys.extend(changed_keys(&before, &open(&repository.repo, table, after).await?).await?);
         }

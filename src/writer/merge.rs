@@ -260,7 +260,8 @@ async fn record_merge(merge: &Commit, ours: &repo::Snapshot) -> Result<Committed
     }
 }
 
-fn is_same(one: &Entry, other: &Entry) -> bool {
+/// Whether both show the same version of a table.
+pub(super) fn is_same(one: &Entry, other: &Entry) -> bool {
     (one.version, &one.branch) == (other.version, &other.branch)
 }
 

@@ -6,7 +6,7 @@ use crate::support::graph::next_ulid;
 use crate::support::repos::faulty;
 use crate::world::{ACCOUNTS, JOURNAL, MAIN, TOTAL, World, accounts, journal, orders_table, transfer};
 use outrigger::app::{self, Leave};
-use outrigger::host::{Clock, Host, ManualClock, SystemClock};
+use outrigger::host::{Clock, ManualClock, SystemClock};
 use outrigger::model::audit::Verdict;
 use outrigger::passes::recovery::decide::Policy;
 use outrigger::passes::recovery::run::run;
@@ -14,7 +14,7 @@ use outrigger::passes::report::Outcome;
 use outrigger::repo;
 use outrigger::runtime::gate::{Closing, Held, Keeper, Watcher};
 use outrigger::store::{Store, StoreParts, Verb};
-use outrigger::writer::{Error, Parts, Repository};
+use outrigger::writer::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -139,18 +139,12 @@ fn clock() -> ManualClock {
     ManualClock::new(SystemClock::new().now())
 }
 
-/// A handle on a clock that is moved by hand.
-async fn on_clock(world: &World, clock: &ManualClock) -> Repository {
-    let parts = world.parts(StoreParts::real()).await;
-    Repository::open_with(Parts { host: Host::with_clock(clock.clone()), ..parts }, false).await.unwrap()
-}
-
 #[tokio::test]
 async fn a_gate_whose_holder_is_gone_is_opened_by_a_writer() {
     let world = World::on_disk().await;
     abandoned(&world).await;
     let clock = clock();
-    let bank = on_clock(&world, &clock).await;
+    let bank = world.open_on(&clock, StoreParts::real()).await;
     let pay = async || {
         let mut tx = bank.begin(MAIN).await.unwrap();
         tx.append(JOURNAL, journal(&[("a", "b", 1)])).await.unwrap();

@@ -8,7 +8,7 @@ use lance::dataset::{InsertBuilder, WriteMode, WriteParams};
 use outrigger::model::audit::Verdict;
 use outrigger::passes::report::{Outcome, PassReport};
 use outrigger::store::{Key, StoreParts, Verb};
-use outrigger::writer::{Error, Limit, Limits, Parts, Repository};
+use outrigger::writer::{Error, Limit, Limits};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -91,12 +91,8 @@ async fn a_version_of_another_program_is_held_and_named_and_stops_commits_to_tha
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn too_much_of_one_actor_is_rejected_before_anything_is_written() {
     let world = Arc::new(World::on_disk().await);
-    let limited = async |world: &World, parts: StoreParts| {
-        let limits = Limits { in_flight: 1, ..Limits::default() };
-        let parts = Parts { limits, ..world.parts(parts).await };
-        Repository::open_with(parts, false).await.unwrap()
-    };
-    let bank = limited(&world, StoreParts::real()).await;
+    let limits = Limits { in_flight: 1, ..Limits::default() };
+    let bank = world.open_within(limits, StoreParts::real()).await;
     let mut two = bank.begin(MAIN).await.unwrap().by("ann");
     two.append(JOURNAL, journal(&[("ann", "b", 1)])).await.unwrap();
     let two = Arc::new(tokio::sync::Mutex::new(two));
@@ -114,7 +110,8 @@ async fn too_much_of_one_actor_is_rejected_before_anything_is_written() {
         },
     );
     let at_work = Arc::new(at_work);
-    let mut one = limited(&world, faulty(at_work.clone())).await.begin(MAIN).await.unwrap().by("ann");
+    let mut one =
+        world.open_within(limits, faulty(at_work.clone())).await.begin(MAIN).await.unwrap().by("ann");
     one.append(ACCOUNTS, accounts(&[("dan", 0)])).await.unwrap();
     one.commit().await.unwrap().unwrap();
     assert!(at_work.happened());

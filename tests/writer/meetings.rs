@@ -5,11 +5,11 @@ use crate::support::graph::next_ulid;
 use crate::support::repos::faulty;
 use crate::world::{ACCOUNTS, Beside, JOURNAL, MAIN, World, accounts, journal, transfer};
 use async_trait::async_trait;
-use outrigger::host::{Clock, Host, ManualClock, SystemClock};
+use outrigger::host::{Clock, ManualClock, SystemClock};
 use outrigger::model::{TableKey, Version};
 use outrigger::store::layout::recovery_dir;
 use outrigger::store::{Call, ControlObject, Fault, StoreParts, Verb};
-use outrigger::writer::{Error, Limits, Parts, Repository};
+use outrigger::writer::{Error, Limits};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -18,11 +18,6 @@ const TRIAL: &str = "trial";
 
 fn creates(part: &'static str) -> impl Fn(&Call) -> bool + Send + Sync + 'static {
     move |call| call.verb == Verb::Create && call.path.as_ref().contains(part)
-}
-
-async fn on_clock(world: &World, parts: StoreParts, clock: &ManualClock) -> Repository {
-    let parts = world.parts(parts).await;
-    Repository::open_with(Parts { host: Host::with_clock(clock.clone()), ..parts }, false).await.unwrap()
 }
 
 /// The first beat of a commit is stored, no later one is; `then` happens before its first table moves.
@@ -57,7 +52,7 @@ async fn unheard(world: &Arc<World>, happens: impl Future<Output = ()> + Send + 
         happens.await;
     });
     let fault = Arc::new(Unheard { beats: AtomicUsize::new(0), then });
-    let bank = on_clock(world, faulty(fault.clone()), &clock).await;
+    let bank = world.open_on(&clock, faulty(fault.clone())).await;
     let mut tx = bank.begin(MAIN).await.unwrap();
     transfer(&mut tx, "ann", "bob", 1).await;
     let error = tx.commit().await.unwrap_err();
@@ -102,7 +97,7 @@ async fn a_writer_that_was_not_heard_of_stops_if_its_record_is_gone_or_the_gate_
         passes.advance(Duration::from_secs(4));
     });
     let fault = Unheard { beats: AtomicUsize::new(0), then: nothing };
-    let bank = on_clock(&world, faulty(Arc::new(fault)), &clock).await;
+    let bank = world.open_on(&clock, faulty(Arc::new(fault))).await;
     let mut tx = bank.begin(MAIN).await.unwrap();
     transfer(&mut tx, "ann", "bob", 1).await;
     tx.commit().await.unwrap().expect("nobody has taken it for dead");
@@ -133,7 +128,7 @@ async fn a_commit_beats_as_long_as_it_takes() {
             tokio::time::timeout(Duration::from_secs(10), heard).await.expect("it beats again");
         }
     }));
-    let bank = on_clock(&world, faulty(slow.clone()), &clock).await;
+    let bank = world.open_on(&clock, faulty(slow.clone())).await;
     let mut tx = bank.begin(MAIN).await.unwrap();
     transfer(&mut tx, "ann", "bob", 1).await;
     tx.commit().await.unwrap().unwrap();
@@ -145,14 +140,10 @@ async fn a_commit_beats_as_long_as_it_takes() {
 async fn a_commit_that_is_not_waited_for_gives_its_room_back() {
     let world = World::on_disk().await;
     let limits = Limits { in_flight: 1, ..Limits::default() };
-    let limited = async |parts: StoreParts| {
-        let parts = Parts { limits, ..world.parts(parts).await };
-        Repository::open_with(parts, false).await.unwrap()
-    };
     let stuck = Arc::new(Meanwhile::at(creates("accounts.lance/_versions"), std::future::pending()));
-    let mut tx = limited(faulty(stuck)).await.begin(MAIN).await.unwrap().by("ann");
+    let mut tx = world.open_within(limits, faulty(stuck)).await.begin(MAIN).await.unwrap().by("ann");
     tx.append(ACCOUNTS, accounts(&[("dan", 0)])).await.unwrap();
-    let bank = limited(StoreParts::real()).await;
+    let bank = world.open_within(limits, StoreParts::real()).await;
     let mut next = bank.begin(MAIN).await.unwrap().by("ann");
     next.append(JOURNAL, journal(&[("a", "b", 1)])).await.unwrap();
     {

@@ -5,7 +5,7 @@ use crate::support::graph::next_ulid;
 use crate::support::repos::{TestStore, faulty, on_disk, on_s3, over_memory};
 use arrow::array::{Array, AsArray, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
-use outrigger::host::Host;
+use outrigger::host::{Host, ManualClock};
 use outrigger::model::manifest::{Change, CommitIntent, Publish};
 use outrigger::model::{Branch, Permit, TableKey, Timestamp, Window};
 use outrigger::passes::recovery::act::{Handles, Turn};
@@ -144,6 +144,17 @@ impl World {
     /// A handle whose store may break.
     pub async fn open_under(&self, fault: Arc<dyn Fault>) -> outrigger::writer::Result<Repository> {
         Repository::open_with(self.parts(faulty(fault)).await, false).await
+    }
+
+    /// A handle on a clock that is moved by hand.
+    pub async fn open_on(&self, clock: &ManualClock, parts: StoreParts) -> Repository {
+        let parts = Parts { host: Host::with_clock(clock.clone()), ..self.parts(parts).await };
+        Repository::open_with(parts, false).await.unwrap()
+    }
+
+    /// A handle with limits of its own.
+    pub async fn open_within(&self, limits: Limits, parts: StoreParts) -> Repository {
+        Repository::open_with(Parts { limits, ..self.parts(parts).await }, false).await.unwrap()
     }
 
     /// A transfer of one whose writer died between the two tables; its operation.
