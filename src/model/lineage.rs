@@ -44,27 +44,76 @@ pub fn merge_base<'a>(
         .map(|(_, commit)| commit)
 }
 
-/// Common ancestors that are no ancestors of other common ancestors: one, unless two branches were merged into each other at once.
-/// The engines take the nearest instead ([`merge_base`]), which may lie before a merge of both.
-pub fn latest_common<'a>(commits: &'a [GraphCommit], one: &'a str, other: &'a str) -> Vec<&'a GraphCommit> {
-    let common: Vec<&GraphCommit> =
-        common(commits, one, other).into_iter().map(|(_, commit)| commit).collect();
-    // What comes before a common ancestor is one itself, so parents are all that has to be looked at.
-    let parents = |commit: &&'a GraphCommit| [&commit.parent, &commit.merged_parent].map(Option::as_deref);
-    let before: BTreeSet<&str> = common.iter().flat_map(parents).flatten().collect();
-    common.into_iter().filter(|commit| !before.contains(commit.id.as_str())).collect()
+/// What two commits have in common.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Common<'a> {
+    /// Readable common ancestors that are no ancestors of other such ones: one, unless two branches were merged into each other at once.
+    pub latest: Vec<&'a GraphCommit>,
+    /// Ids of the common ancestors after these: none of them can be read.
+    pub lost: BTreeSet<&'a str>,
 }
 
-/// Merges that led to `head`, not to `base`, of commits of which nothing is known any more: their branch is gone.
-pub fn lost_merges<'a>(commits: &'a [GraphCommit], head: &'a str, base: &'a str) -> Vec<&'a GraphCommit> {
+/// The latest commits that are before both, as far as they can be read. The engines take the nearest instead ([`merge_base`]), which
+/// may lie before a merge of both.
+pub fn latest_common<'a>(
+    commits: &'a [GraphCommit],
+    one: &'a str,
+    other: &'a str,
+    is_readable: impl Fn(&GraphCommit) -> bool,
+) -> Common<'a> {
+    let common: BTreeMap<&str, &GraphCommit> =
+        common(commits, one, other).into_iter().map(|(_, commit)| (commit.id.as_str(), commit)).collect();
+    let parents = |commit: &'a GraphCommit| {
+        [&commit.parent, &commit.merged_parent].into_iter().flatten().map(String::as_str)
+    };
+    // What comes before a common ancestor is one itself, so parents are all that has to be looked at.
+    let before: BTreeSet<&str> = common.values().copied().flat_map(parents).collect();
+    let mut queue: Vec<&GraphCommit> =
+        common.values().copied().filter(|commit| !before.contains(commit.id.as_str())).collect();
+    let (mut latest, mut lost) = (BTreeMap::new(), BTreeSet::new());
+    while let Some(commit) = queue.pop() {
+        if is_readable(commit) {
+            latest.insert(commit.id.as_str(), commit);
+        } else if lost.insert(commit.id.as_str()) {
+            queue.extend(parents(commit).filter_map(|parent| common.get(parent).copied()));
+        }
+    }
+    let ids: Vec<&str> = latest.keys().copied().collect();
+    for id in ids {
+        let before = distances(&common, id);
+        latest.retain(|other, _| *other == id || !before.contains_key(other));
+        lost.retain(|other| !before.contains_key(other));
+    }
+    Common { latest: latest.into_values().collect(), lost }
+}
+
+/// A commit and all that came before it.
+pub fn ancestors<'a>(commits: &'a [GraphCommit], head: &'a str) -> Vec<&'a GraphCommit> {
     let by_id: BTreeMap<&str, &GraphCommit> =
         commits.iter().map(|commit| (commit.id.as_str(), commit)).collect();
-    let before = distances(&by_id, base);
-    let since = distances(&by_id, head).into_keys().filter(|id| !before.contains_key(id));
-    let known = since.filter_map(|id| by_id.get(id).copied());
-    known
-        .filter(|commit| commit.merged_parent.as_deref().is_some_and(|merged| !by_id.contains_key(merged)))
-        .collect()
+    distances(&by_id, head).into_keys().filter_map(|id| by_id.get(id).copied()).collect()
+}
+
+/// The merges by which some of these commits came to a branch, oldest first, each with the commit that it was made on.
+pub fn brought<'a>(
+    commits: &'a [GraphCommit],
+    head: &'a str,
+    some: &BTreeSet<&str>,
+) -> Vec<[&'a GraphCommit; 2]> {
+    let by_id: BTreeMap<&str, &GraphCommit> =
+        commits.iter().map(|commit| (commit.id.as_str(), commit)).collect();
+    let mut merges = Vec::new();
+    let mut at = by_id.get(head).copied();
+    while let Some(commit) = at {
+        at = commit.parent.as_deref().and_then(|parent| by_id.get(parent).copied());
+        let (Some(parent), Some(merged)) = (at, commit.merged_parent.as_deref()) else { continue };
+        let (before, brings) = (distances(&by_id, &parent.id), distances(&by_id, merged));
+        if some.iter().any(|id| brings.contains_key(id) && !before.contains_key(id)) {
+            merges.push([parent, commit]);
+        }
+    }
+    merges.reverse();
+    merges
 }
 
 #[cfg(test)]
@@ -120,31 +169,63 @@ mod tests {
             commit("d", 4, &["c"]),
             commit("g", 2, &["a", "d"]),
         ];
-        let ids = |one, other| -> Vec<String> {
-            latest_common(&history, one, other).into_iter().map(|commit| commit.id.clone()).collect()
-        };
-        assert_eq!(ids("f2", "g"), ["b"]);
-        assert_eq!(ids("g", "d"), ["d"]);
+        assert_eq!(latest(&history, "f2", "g"), ["b"]);
+        assert_eq!(latest(&history, "g", "d"), ["d"]);
         let mut crossed = history.to_vec();
         crossed.extend([commit("h", 4, &["f2", "d"]), commit("i", 5, &["d", "f2"])]);
-        assert_eq!(latest_common(&crossed, "h", "i").len(), 2, "each was merged into the other");
+        assert_eq!(latest(&crossed, "h", "i").len(), 2, "each was merged into the other");
+    }
+
+    fn latest(history: &[GraphCommit], one: &str, other: &str) -> Vec<String> {
+        let common = latest_common(history, one, other, |_| true);
+        assert!(common.lost.is_empty());
+        common.latest.into_iter().map(|commit| commit.id.clone()).collect()
+    }
+
+    /// `x` and `y` are of a branch that is gone; it has merged `b`, and both others have merged it.
+    fn with_a_branch_that_is_gone() -> [GraphCommit; 8] {
+        [
+            commit("a", 1, &[]),
+            commit("b", 2, &["a"]),
+            commit("x", 2, &["a"]),
+            commit("y", 3, &["x", "b"]),
+            commit("c", 3, &["b", "x"]),
+            commit("d", 4, &["c", "y"]),
+            commit("f", 2, &["a"]),
+            commit("g", 3, &["f", "y"]),
+        ]
     }
 
     #[test]
-    fn a_merge_from_a_branch_that_is_gone_is_lost() {
-        let history = [
-            commit("a", 1, &[]),
-            commit("b", 2, &["a", "gone before"]),
-            commit("c", 3, &["b"]),
-            commit("d", 4, &["c", "gone since"]),
-            commit("e", 5, &["d"]),
-        ];
-        let ids = |head, base| -> Vec<&str> {
-            lost_merges(&history, head, base).into_iter().map(|commit| commit.id.as_str()).collect()
+    fn what_cannot_be_read_is_passed_over_and_named() {
+        let history = with_a_branch_that_is_gone();
+        let common = latest_common(&history, "d", "g", |commit| !["x", "y"].contains(&commit.id.as_str()));
+        assert_eq!(common.latest.iter().map(|commit| commit.id.as_str()).collect::<Vec<_>>(), ["b"]);
+        assert_eq!(common.lost, BTreeSet::from(["x", "y"]));
+        let common = latest_common(&history, "d", "g", |commit| commit.id != "x");
+        assert_eq!(common.latest.iter().map(|commit| commit.id.as_str()).collect::<Vec<_>>(), ["y"]);
+        assert!(common.lost.is_empty(), "{common:?}");
+        assert_eq!(latest_common(&history, "d", "g", |_| false).latest, [] as [&GraphCommit; 0]);
+    }
+
+    #[test]
+    fn a_commit_came_by_the_merge_after_which_it_is_there() {
+        let history = with_a_branch_that_is_gone();
+        let merges = |head, some: &[&str]| -> Vec<[&str; 2]> {
+            let found = brought(&history, head, &some.iter().copied().collect());
+            found.into_iter().map(|pair| pair.map(|commit| commit.id.as_str())).collect()
         };
-        assert_eq!(ids("e", "b"), ["d"]);
-        assert_eq!(ids("c", "b"), [""; 0]);
-        assert_eq!(ids("c", "a"), ["b"]);
+        assert_eq!(merges("d", &["x"]), [["b", "c"]]);
+        assert_eq!(merges("d", &["x", "y"]), [["b", "c"], ["c", "d"]]);
+        assert_eq!(merges("g", &["x", "y"]), [["f", "g"]]);
+        assert_eq!(merges("g", &["c"]), [[""; 2]; 0]);
+    }
+
+    #[test]
+    fn all_that_came_before_a_commit_is_its_history() {
+        let history = with_a_branch_that_is_gone();
+        let ids: Vec<&str> = ancestors(&history, "g").into_iter().map(|commit| commit.id.as_str()).collect();
+        assert_eq!(ids, ["a", "b", "f", "g", "x", "y"]);
     }
 
     #[test]

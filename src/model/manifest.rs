@@ -15,6 +15,10 @@ use std::collections::{BTreeMap, BTreeSet};
 const MARKER_PREFIX: &str = "outrigger:recovery:";
 /// `object_type` of a marker; both engines skip kinds they do not know.
 const MARKER_TYPE: &str = "outrigger_recovery";
+/// `object_id` of a merged commit is this and the commit's id.
+const MERGED_PREFIX: &str = "outrigger:merged:";
+/// `object_type` of a merged commit.
+const MERGED_TYPE: &str = "outrigger_merged";
 
 /// One row, columns as stored (`base_objects` is always null and left out).
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -147,6 +151,7 @@ pub struct ManifestState {
     tombstones: BTreeMap<TableKey, Version>,
     markers: RedBlackTreeMapSync<OperationId, Marker>,
     commits: RedBlackTreeMapSync<String, GraphCommit>,
+    merged: RedBlackTreeMapSync<String, GraphCommit>,
     /// Id of the newest commit.
     head: Option<String>,
 }
@@ -192,6 +197,12 @@ impl ManifestState {
                 *known = dropped.max(*known);
             }
             "graph_commit" => self.absorb_commit(commit_from(row)?),
+            MERGED_TYPE => {
+                let id =
+                    row.object_id.strip_prefix(MERGED_PREFIX).ok_or("a merged commit under a foreign id")?;
+                let id = id.to_owned();
+                self.merged.insert_mut(id.clone(), commit_from(ManifestRow { object_id: id, ..row })?);
+            }
             MARKER_TYPE => {
                 let operation =
                     row.object_id.strip_prefix(MARKER_PREFIX).ok_or("a marker under a foreign id")?;
@@ -285,6 +296,17 @@ impl ManifestState {
     pub fn commits(&self) -> impl Iterator<Item = &GraphCommit> {
         self.commits.values()
     }
+
+    /// Those, and all commits of other branches from which merges came (native): what led to the newest commit is all here, also when
+    /// a branch that was merged is deleted. A commit that is only here may not be readable any more.
+    pub fn history(&self) -> impl Iterator<Item = &GraphCommit> {
+        self.commits.values().chain(self.merged.values())
+    }
+
+    /// Whether the history has a commit.
+    pub fn knows(&self, commit: &str) -> bool {
+        self.commits.contains_key(commit) || self.merged.contains_key(commit)
+    }
 }
 
 fn key(text: &str) -> Result<TableKey, String> {
@@ -355,6 +377,9 @@ pub struct Publish {
     pub markers: BTreeMap<OperationId, Marker>,
     /// Commits to record, each the parent of the next.
     pub commits: Vec<CommitIntent>,
+    /// Commits of other branches that are about to be merged (native).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub history: Vec<GraphCommit>,
     /// The writer's own operation: a recovery that has settled it meanwhile was first.
     pub unsettled: Option<OperationId>,
 }
@@ -404,7 +429,7 @@ pub enum Refusal {
         /// The version.
         version: Version,
     },
-    /// A row that may be written only once is in the publish twice, or is a commit that is recorded already.
+    /// A row that may be written only once is in the publish twice, or is a commit that is recorded already, made here or merged.
     #[error("row {0:?} would be written twice")]
     WrittenTwice(String),
 }
@@ -445,10 +470,12 @@ impl ManifestState {
         rows.extend(publish.markers.iter().map(marked));
         if inline_lineage {
             rows.extend(self.lineage_rows(&publish.commits, branch, made));
+            rows.extend(publish.history.iter().map(merged_row));
         }
         let mut ids = BTreeSet::new();
         let mut written = rows.iter().map(|row| &row.object_id);
-        match written.find(|id| !ids.insert(*id) || self.commits.contains_key(*id)) {
+        let is_known = |id: &str| self.knows(id.strip_prefix(MERGED_PREFIX).unwrap_or(id));
+        match written.find(|id| !ids.insert(*id) || is_known(id)) {
             Some(twice) => Err(Refusal::WrittenTwice(twice.clone())),
             None => Ok(rows),
         }
@@ -559,6 +586,23 @@ fn version_row(table: &TableKey, entry: &Entry) -> ManifestRow {
         row.table_branch = entry.branch.name().map(str::to_owned);
         row.row_count = Some(entry.row_count);
     })
+}
+
+fn merged_row(commit: &GraphCommit) -> ManifestRow {
+    let json = CommitJson {
+        parent_commit_id: commit.parent.clone(),
+        merged_parent_commit_id: commit.merged_parent.clone(),
+        actor_id: commit.actor.clone(),
+        created_at: commit.created_at,
+    };
+    ManifestRow {
+        object_id: format!("{MERGED_PREFIX}{}", commit.id),
+        object_type: MERGED_TYPE.into(),
+        metadata: Some(json_text(&json)),
+        table_version: Some(commit.manifest_version.0),
+        table_branch: commit.branch.name().map(str::to_owned),
+        ..Default::default()
+    }
 }
 
 fn marker_row(operation: &OperationId, marker: &Marker) -> ManifestRow {

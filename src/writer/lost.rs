@@ -1,62 +1,70 @@
-//! Merges from branches that are gone: of what they brought nothing is known but the merge itself.
+//! Merges of what cannot be read any more: both sides have merged the same branch, which is deleted since.
 //!
-//! Where both sides of a merge have such ones since they parted, both may have merged the same branch. Then what it brought is no change
-//! of one side alone, though the base lacks it: a row that the target has taken away since would come back. Where one side has, the other
-//! may have been merged into that branch: of that only rows without a key that came to both sides tell.
+//! What it held was the last that both had in common, so it would be the base of their merge. What is known of it are the rows that
+//! came with it: to each side, by the merge that brought it.
 
 use super::error::Result;
 use super::merge::is_same;
 use super::repository::Repository;
 use super::snapshot::open;
-use super::three_way::changed_keys;
+use super::three_way::changed_rows;
 use crate::model::TableKey;
-use crate::model::lineage::lost_merges;
+use crate::model::lineage::brought;
 use crate::model::manifest::GraphCommit;
 use crate::repo;
 use arrow::row::OwnedRow;
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashMap};
 
-/// Merges of either side of which the merged branch is gone.
+/// What both sides have of branches that are gone.
 pub(super) struct Lost {
-    /// One of the commits that nobody knows any more.
+    /// One of the commits that cannot be read.
     pub(super) commit: String,
-    /// Of the source, and of the target: what was shown before each merge, and by it. Only if both have some.
+    /// Of the source, and of the target: what was shown before each merge that brought some, and by it.
     sides: [Vec<[repo::Snapshot; 2]>; 2],
 }
 
+/// A row as it came to both sides.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) enum Came {
+    /// Alike: with this content, or it was taken away.
+    Alike(Option<OwnedRow>),
+    /// To one side only, or not alike: what both had of it in common is not known.
+    Unlike,
+}
+
 impl Lost {
-    /// Reads them; `None` if neither side has one since `base`.
+    /// Reads how these commits came to both heads; `None` if there are none.
     pub(super) async fn read(
         repository: &Repository,
         history: &[GraphCommit],
         heads: [&str; 2],
-        base: &str,
+        commits: &BTreeSet<&str>,
     ) -> Result<Option<Self>> {
-        let [of_source, of_target] = heads.map(|head| lost_merges(history, head, base));
-        let first = of_source.first().or(of_target.first());
-        let Some(commit) = first.and_then(|merge| merge.merged_parent.clone()) else {
-            return Ok(None);
-        };
+        let Some(commit) = commits.first().map(|id| (*id).to_owned()) else { return Ok(None) };
         let mut sides = [Vec::new(), Vec::new()];
-        if of_source.is_empty() || of_target.is_empty() {
-            return Ok(Some(Self { commit, sides }));
-        }
-        for (side, merges) in sides.iter_mut().zip([of_source, of_target]) {
-            for merge in merges {
-                let before = history.iter().find(|commit| Some(&commit.id) == merge.parent.as_ref());
-                let before = before.ok_or_else(|| gone(merge))?;
+        for (side, head) in sides.iter_mut().zip(heads) {
+            for [before, merge] in brought(history, head, commits) {
                 side.push([shown_by(repository, before).await?, shown_by(repository, merge).await?]);
             }
         }
         Ok(Some(Self { commit, sides }))
     }
 
-    /// Keys of the rows of a table that both sides may have from the same merged branch.
-    pub(super) async fn keys(&self, repository: &Repository, table: &TableKey) -> Result<HashSet<OwnedRow>> {
+    /// The rows of a table that came to either side, by their keys.
+    pub(super) async fn rows(
+        &self,
+        repository: &Repository,
+        table: &TableKey,
+    ) -> Result<HashMap<OwnedRow, Came>> {
         let [of_source, of_target] = &self.sides;
         let of_source = came(repository, of_source, table).await?;
         let of_target = came(repository, of_target, table).await?;
-        Ok(of_source.intersection(&of_target).cloned().collect())
+        let keys = of_source.keys().chain(of_target.keys());
+        let both = |key: &OwnedRow| match (of_source.get(key), of_target.get(key)) {
+            (Some(one), Some(other)) if one == other => Came::Alike(one.clone()),
+            _ => Came::Unlike,
+        };
+        Ok(keys.map(|key| (key.clone(), both(key))).collect())
     }
 }
 
@@ -64,8 +72,8 @@ async fn came(
     repository: &Repository,
     merges: &[[repo::Snapshot; 2]],
     table: &TableKey,
-) -> Result<HashSet<OwnedRow>> {
-    let mut keys = HashSet::new();
+) -> Result<HashMap<OwnedRow, Option<OwnedRow>>> {
+    let mut rows = HashMap::new();
     for [before, after] in merges {
         // A table that came as a whole has the rows that main has.
         let (Some(before), Some(after)) = (before.state.entry(table), after.state.entry(table)) else {
@@ -73,21 +81,19 @@ async fn came(
         };
         if !is_same(before, after) {
             let before = open(&repository.repo, table, before).await?;
-            keys.extend(changed_keys(&before, &open(&repository.repo, table, after).await?).await?);
+            rows.extend(changed_rows(&before, &open(&repository.repo, table, after).await?).await?);
         }
     }
-    Ok(keys)
+    Ok(rows)
 }
 
 async fn shown_by(repository: &Repository, commit: &GraphCommit) -> Result<repo::Snapshot> {
     let shown = repository.repo.snapshot_at(&commit.branch, commit.manifest_version).await?;
-    Ok(shown.ok_or_else(|| gone(commit))?)
-}
-
-fn gone(commit: &GraphCommit) -> crate::Error {
-    crate::Error::missing(format!(
-        "both branches have merged others that are deleted since, and what commit {} has shown is gone: which rows both have from them \
-         cannot be told",
-        commit.id
-    ))
+    Ok(shown.ok_or_else(|| {
+        crate::Error::missing(format!(
+            "both branches have merged another that is deleted since, and what commit {} has shown is cleaned up: which rows both have \
+             from it cannot be told",
+            commit.id
+        ))
+    })?)
 }

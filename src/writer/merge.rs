@@ -11,10 +11,10 @@ use super::lost::Lost;
 use super::repository::{Repository, named};
 use super::snapshot::open;
 use super::three_way::Sides;
-use crate::model::lineage::latest_common;
-use crate::model::manifest::{Entry, GraphCommit};
+use crate::model::lineage::{Common, ancestors, latest_common};
+use crate::model::manifest::{Entry, GraphCommit, Publish};
 use crate::model::sidecar::WriterKind;
-use crate::model::{Branch, TableKey};
+use crate::model::{Branch, TableKey, Version};
 use crate::repo::snapshot::MANIFEST;
 use crate::repo::{self, Published, branches};
 use std::collections::{BTreeMap, BTreeSet};
@@ -140,8 +140,9 @@ impl Repository {
         let theirs = self.repo.snapshot(source).await?.ok_or_else(|| self.gone(source))?;
         let ours = self.repo.snapshot(target).await?.ok_or_else(|| self.gone(target))?;
         ours.writable()?;
-        let history = self.history(&theirs, &ours).await?;
-        let Heads { source: merged, target: head, base, is_forward } = heads(&theirs, &ours, &history)?;
+        let history: Vec<GraphCommit> = theirs.state.history().chain(ours.state.history()).cloned().collect();
+        let readable = self.readable(&theirs, &ours, &history).await?;
+        let Heads { source: merged, target: head, base, lost } = heads(&theirs, &ours, &history, &readable)?;
         if base.id == merged {
             return Ok((MergeOutcome::AlreadyUpToDate, merged));
         }
@@ -151,7 +152,7 @@ impl Repository {
         })?;
         // A merge may read whole tables, of both sides.
         let _room = self.manager.admission().rewrite(&self.parts.limits)?;
-        let lost = Lost::read(self, &history, [&merged, &head], &base.id).await?;
+        let lost = Lost::read(self, &history, [&merged, &head], &lost).await?;
         let (drafts, brought) = self.changes(&past, &theirs, &ours, lost.as_ref()).await?;
         let mut commit = Commit {
             repository: self.clone(),
@@ -164,31 +165,45 @@ impl Repository {
             brought,
             staged: BTreeMap::new(),
         };
+        let news = ancestors(&history, &merged).into_iter().filter(|commit| !ours.state.knows(&commit.id));
+        let news: Vec<GraphCommit> = news.cloned().collect();
+        let mut before = ours.version;
         let committed = match commit.drafts.is_empty() {
-            true => record_merge(&commit, &ours).await?,
+            true => record_merge(&commit, &ours, news).await?,
             false => {
+                if !news.is_empty() {
+                    before = record_history(&commit, &ours, news).await?;
+                }
                 let ended = commit.run().await?;
                 ended.ok_or_else(|| crate::Error::internal("a merge of rows changed none"))?
             }
         };
         // Others may have committed to other tables of the target meanwhile.
-        let is_forward = is_forward && committed.manifest_version == ours.version.next().0;
+        let is_next = before <= ours.version.next() && committed.manifest_version == before.next().0;
+        let is_forward = base.id == head && is_next;
         let outcome = if is_forward { MergeOutcome::FastForward } else { MergeOutcome::Merged };
         Ok((outcome(committed), merged))
     }
 
-    /// The commits that two branches know, their own and those before; and, where they have merged others, what the other branches
-    /// know.
-    async fn history(&self, theirs: &repo::Snapshot, ours: &repo::Snapshot) -> Result<Vec<GraphCommit>> {
-        let of_both = || theirs.state.commits().chain(ours.state.commits());
-        let known: BTreeSet<&str> = of_both().map(|commit| commit.id.as_str()).collect();
-        let mut history: Vec<GraphCommit> = of_both().cloned().collect();
-        if !of_both().filter_map(|commit| commit.merged_parent.as_deref()).all(|id| known.contains(id)) {
+    /// Ids of the commits that can be read: those that are in the manifest of a branch that is there. The two branches that are merged
+    /// tell of enough of them, unless one has merged a third.
+    async fn readable(
+        &self,
+        theirs: &repo::Snapshot,
+        ours: &repo::Snapshot,
+        history: &[GraphCommit],
+    ) -> Result<BTreeSet<String>> {
+        let of = |shown: &repo::Snapshot| shown.state.commits().map(|commit| commit.id.clone()).collect();
+        let mut known: BTreeSet<String> = of(theirs);
+        known.extend::<BTreeSet<String>>(of(ours));
+        let (source, target) = both_heads(theirs, ours)?;
+        let common = latest_common(history, &source.id, &target.id, |_| true);
+        if !common.latest.iter().all(|commit| known.contains(&commit.id)) {
             let listed = branches::list(self.repo.store(), MANIFEST).await?;
             let others = self.repo.snapshots(branches::public(&listed)).await?.read;
-            history.extend(others.iter().flat_map(|at| at.state.commits()).cloned());
+            others.iter().for_each(|shown| known.extend::<BTreeSet<String>>(of(shown)));
         }
-        Ok(history)
+        Ok(known)
     }
 
     /// What is to be done to each table of the target, and which it lacks; all conflicts of all tables together.
@@ -245,15 +260,31 @@ fn apart(source: &Branch, target: &Branch) -> Result<()> {
 }
 
 /// A merge in which no row of a table that both have differs is one publish, which needs no crash record.
-async fn record_merge(merge: &Commit, ours: &repo::Snapshot) -> Result<Committed> {
-    let Commit { repository, branch, identity, .. } = merge;
-    let operation = repository.operation()?;
+async fn record_merge(merge: &Commit, ours: &repo::Snapshot, history: Vec<GraphCommit>) -> Result<Committed> {
+    let operation = merge.repository.operation()?;
     let (commit, publish) = merge.recorded()?;
-    match repository.repo.publish_exactly(ours, &publish, operation.as_str()).await? {
+    let publish = Publish { history, ..publish };
+    let published = merge.repository.repo.publish_exactly(ours, &publish, operation.as_str()).await?;
+    let manifest_version = required(merge, published).await?.0;
+    Ok(Committed { id: commit.id, operation, manifest_version, tables: BTreeMap::new(), by_recovery: false })
+}
+
+/// What leads to the merge goes before it: a recovery that shows the merge knows nothing of it.
+///
+/// *Dies after it*: the target knows commits that nothing leads to; the next merge finds them there.
+async fn record_history(merge: &Commit, ours: &repo::Snapshot, history: Vec<GraphCommit>) -> Result<Version> {
+    let operation = merge.repository.operation()?;
+    let publish = Publish { history, ..Publish::default() };
+    required(merge, merge.repository.repo.publish(ours, &publish, operation.as_str()).await?).await
+}
+
+/// The version of the manifest that was made, on the branch that is merged into.
+async fn required(merge: &Commit, published: Published) -> Result<Version> {
+    let Commit { repository, branch, identity, .. } = merge;
+    match published {
         Published::Committed(made) => {
             repository.require_branch(branch, identity, &made).await?;
-            let (id, manifest_version) = (commit.id, made.version.0);
-            Ok(Committed { id, operation, manifest_version, tables: BTreeMap::new(), by_recovery: false })
+            Ok(made.version)
         }
         Published::Refused(refusal) => Err(crate::Error::moved(refusal.to_string()).into()),
         Published::Contended(error) => Err(error.into()),
@@ -266,20 +297,33 @@ pub(super) fn is_same(one: &Entry, other: &Entry) -> bool {
 }
 
 /// The commits that a merge is about.
-struct Heads {
+struct Heads<'h> {
     source: String,
     target: String,
     base: GraphCommit,
-    /// The target has nothing that the source has not.
-    is_forward: bool,
+    /// What both have in common after the base, and nobody can read any more.
+    lost: BTreeSet<&'h str>,
 }
 
-fn heads(theirs: &repo::Snapshot, ours: &repo::Snapshot, history: &[GraphCommit]) -> Result<Heads> {
-    let (Some(source), Some(target)) = (theirs.state.head(), ours.state.head()) else {
-        return Err(Error::invalid("a branch without commits has nothing to merge"));
-    };
-    let base = match latest_common(history, &source.id, &target.id)[..] {
-        [base] => base,
+fn both_heads<'s>(
+    theirs: &'s repo::Snapshot,
+    ours: &'s repo::Snapshot,
+) -> Result<(&'s GraphCommit, &'s GraphCommit)> {
+    let heads = theirs.state.head().zip(ours.state.head());
+    heads.ok_or_else(|| Error::invalid("a branch without commits has nothing to merge"))
+}
+
+fn heads<'h>(
+    theirs: &'h repo::Snapshot,
+    ours: &'h repo::Snapshot,
+    history: &'h [GraphCommit],
+    readable: &BTreeSet<String>,
+) -> Result<Heads<'h>> {
+    let (source, target) = both_heads(theirs, ours)?;
+    let Common { latest, lost } =
+        latest_common(history, &source.id, &target.id, |commit| readable.contains(&commit.id));
+    let base = match latest[..] {
+        [base] => base.clone(),
         [] => return Err(Error::invalid("both branches have no commit in common")),
         [one, other, ..] => {
             return Err(Error::invalid(format!(
@@ -289,6 +333,5 @@ fn heads(theirs: &repo::Snapshot, ours: &repo::Snapshot, history: &[GraphCommit]
             )));
         }
     };
-    let is_forward = base.id == target.id;
-    Ok(Heads { source: source.id.clone(), target: target.id.clone(), base: base.clone(), is_forward })
+    Ok(Heads { source: source.id.clone(), target: target.id.clone(), base, lost })
 }

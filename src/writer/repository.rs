@@ -288,7 +288,7 @@ impl Repository {
         Ok(commits)
     }
 
-    /// A commit by its id, on whichever branch it is.
+    /// A commit by its id, on whichever branch it is; also one that was merged from a branch that is deleted since.
     ///
     /// # Errors
     /// Kind [`crate::Kind::Missing`] if no branch has it.

@@ -133,7 +133,13 @@ impl Snapshot {
             At::Version { branch, version } => (named(&branch)?, Some(Version(version))),
             At::Commit(id) => {
                 let (commit, on) = commit(repo, &id).await?;
-                (on, Some(commit.manifest_version))
+                let gone = || {
+                    let branch = &commit.branch;
+                    format!(
+                        "commit {id} was made on branch {branch}, which is deleted: what it has shown went with it"
+                    )
+                };
+                (on.ok_or_else(|| crate::Error::missing(gone()))?, Some(commit.manifest_version))
             }
         };
         let snapshot = match version {
@@ -319,18 +325,22 @@ pub(super) async fn open(repo: &repo::Repository, key: &TableKey, entry: &Entry)
     Ok(table.ok_or_else(gone)?)
 }
 
-/// A commit, and a branch that has it: its own if it is there still, else one that was made from it.
-pub(super) async fn commit(repo: &repo::Repository, id: &str) -> Result<(GraphCommit, Branch)> {
+/// A commit, and a branch that has it: its own if it is there still, else one that was made from it; `None` if it was merged from a
+/// branch that is gone.
+pub(super) async fn commit(repo: &repo::Repository, id: &str) -> Result<(GraphCommit, Option<Branch>)> {
     let listed = branches::list(repo.store(), MANIFEST).await?;
     let mut found = None;
     for branch in branches::public(&listed) {
         let Some(snapshot) = repo.snapshot(&branch).await? else { continue };
         if let Some(commit) = snapshot.state.commits().find(|commit| commit.id == id) {
             let is_own = commit.branch == branch;
-            found = Some((commit.clone(), branch));
+            found = Some((commit.clone(), Some(branch)));
             if is_own {
                 break;
             }
+        } else if let (None, Some(merged)) = (&found, snapshot.state.history().find(|commit| commit.id == id))
+        {
+            found = Some((merged.clone(), None));
         }
     }
     Ok(found.ok_or_else(|| crate::Error::missing(format!("no branch has a commit {id}")))?)

@@ -3,14 +3,14 @@
 use super::draft::Draft;
 use super::error::{Error, Result};
 use super::keys::{Keyed, kept_rows, key_text};
-use super::lost::Lost;
+use super::lost::{Came, Lost};
 use super::repository::Repository;
 use crate::model::manifest::Entry;
 use crate::repo::select::Selected;
 use crate::repo::tables::Table;
 use arrow::array::{BooleanArray, RecordBatch};
 use arrow::row::{OwnedRow, RowConverter, SortField};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 /// One table: where both parted, and each side now.
 pub(super) struct Sides {
@@ -38,7 +38,8 @@ pub(super) type Keys = Vec<Vec<String>>;
 impl Sides {
     /// The change of the target, or the keys of the rows that both have changed.
     ///
-    /// Rows that both may have from the same branch, which is gone, are a conflict unless they are the same on both.
+    /// Of rows that came to both from the same branch, which is gone, what came is the base. Where that is not known they are a
+    /// conflict, unless they are the same on both.
     pub(super) async fn merged(
         &self,
         repository: &Repository,
@@ -61,27 +62,38 @@ impl Sides {
         let [was, is] = parts(base, theirs, &key).await?;
         let [was_there, is_here] = parts(base, ours, &key).await?;
         let of_both = match lost {
-            Some(lost) => lost.keys(repository, table).await?,
-            None => HashSet::new(),
+            Some(lost) => lost.rows(repository, table).await?,
+            None => HashMap::new(),
         };
-        let mut conflicts = Vec::new();
-        for id in &of_both {
+        let (mut goes, mut comes, mut stays, mut conflicts) =
+            (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for (id, came) in &of_both {
             // A side of which no part tells has it as the base, of which the other side's part tells then.
-            let side = |is: &Part, was: &Part, base: &Part| {
-                let row =
-                    is.rows.get(id).or_else(|| base.rows.get(id).filter(|_| !was.rows.contains_key(id)));
-                row.map(|row| row.content.clone())
-            };
-            if side(&is, &was, &was_there) != side(&is_here, &was_there, &was) {
-                let parts = [&is, &is_here, &was, &was_there];
-                let known = parts.into_iter().find_map(|part| Some((part, part.rows.get(id)?)));
-                let (part, row) =
-                    known.ok_or_else(|| crate::Error::internal("a row that differs is nowhere"))?;
-                conflicts.push(part.text_of(row, &key)?);
+            fn side<'p>(id: &OwnedRow, is: &'p Part, was: &Part, base: &'p Part) -> Option<&'p Row> {
+                is.rows.get(id).or_else(|| base.rows.get(id).filter(|_| !was.rows.contains_key(id)))
+            }
+            let (there, here) = (side(id, &is, &was, &was_there), side(id, &is_here, &was_there, &was));
+            let [of_there, of_here] = [there, here].map(|row| row.map(|row| &row.content));
+            match came {
+                _ if of_there == of_here => {}
+                Came::Alike(base) if of_there == base.as_ref() => {}
+                Came::Alike(base) if of_here == base.as_ref() => {
+                    goes.extend(here.map(|_| id.clone()));
+                    match is.rows.get(id) {
+                        Some(row) => comes.push(row),
+                        None => stays.extend(there),
+                    }
+                }
+                _ => {
+                    let parts = [&is, &is_here, &was, &was_there];
+                    let known = parts.into_iter().find_map(|part| Some((part, part.rows.get(id)?)));
+                    let (part, row) =
+                        known.ok_or_else(|| crate::Error::internal("a row that differs is nowhere"))?;
+                    conflicts.push(part.text_of(row, &key)?);
+                }
             }
         }
-        let (mut goes, mut comes) = (Vec::new(), Vec::new());
-        for (id, before) in was.rows.iter().filter(|(id, _)| !of_both.contains(*id)) {
+        for (id, before) in was.rows.iter().filter(|(id, _)| !of_both.contains_key(*id)) {
             let now = is.rows.get(id);
             if now.is_some_and(|now| now.content == before.content) {
                 continue;
@@ -102,7 +114,7 @@ impl Sides {
                 }
             }
         }
-        let is_new = |id: &OwnedRow| !was.rows.contains_key(id) && !of_both.contains(id);
+        let is_new = |id: &OwnedRow| !was.rows.contains_key(id) && !of_both.contains_key(id);
         for (id, new) in is.rows.iter().filter(|(id, _)| is_new(id)) {
             let here = is_here.rows.get(id).filter(|_| !was_there.rows.contains_key(id));
             match here {
@@ -115,15 +127,16 @@ impl Sides {
             conflicts.sort();
             return Ok(Err(conflicts));
         }
-        draft.replace_keys(goes, is.taken(&comes)?).await?;
+        let mut rows = is.taken(&comes)?;
+        rows.extend(was_there.taken(&stays)?);
+        draft.replace_keys(goes, rows).await?;
         Ok(Ok(draft))
     }
 
     /// Rows that cannot be told apart are counted: what the source has more of comes, what it has less of goes, unless the target has
     /// taken as many of these away by itself.
     ///
-    /// Equal rows that came to both sides are of both, unless both may have them from the same branch, of which nothing is known any
-    /// more.
+    /// Equal rows that came to both sides are of both, unless both may have them from the same branch, which is gone.
     async fn counted(&self, draft: &mut Draft, lost: Option<&str>) -> Result<()> {
         let (mut theirs, ours) =
             (counts(&self.base, &self.theirs).await?, counts(&self.base, &self.ours).await?);
@@ -131,8 +144,8 @@ impl Sides {
         let of_both = theirs.rows.iter().filter(|(row, (count, _))| *count > 0 && came_here(row)).count();
         if let (Some(lost), true) = (lost, of_both > 0) {
             return Err(Error::invalid(format!(
-                "{} has no key, equal rows ({of_both}) came to both branches, which have merged others that are deleted since (commit \
-                 {lost}, for one): whether the rows are the same cannot be told; delete them on one side, and merge again",
+                "{} has no key, equal rows ({of_both}) came to both branches, which have merged the same one, deleted since (its \
+                 commit {lost}): whether the rows are the same cannot be told; delete them on one side, and merge again",
                 self.ours.key
             )));
         }
@@ -219,16 +232,18 @@ fn differing(one: &Table, other: &Table) -> [Vec<u64>; 2] {
     [missing(&of_one, &of_other), missing(&of_other, &of_one)]
 }
 
-/// Keys of the rows that two versions of a table do not have in common; none of a table without a key.
-pub(super) async fn changed_keys(one: &Table, other: &Table) -> Result<HashSet<OwnedRow>> {
+/// The rows of a version that another did not have like that, by their keys, `None` where they were taken away; none of a table without
+/// a key.
+pub(super) async fn changed_rows(one: &Table, other: &Table) -> Result<HashMap<OwnedRow, Option<OwnedRow>>> {
     let key = other.key_columns();
     if key.is_empty() {
-        return Ok(HashSet::new());
+        return Ok(HashMap::new());
     }
     let [was, is] = parts(one, other, &key).await?;
     let ids = was.rows.keys().chain(is.rows.keys());
     let content = |part: &Part, id: &OwnedRow| part.rows.get(id).map(|row| row.content.clone());
-    Ok(ids.filter(|id| content(&was, id) != content(&is, id)).cloned().collect())
+    let changed = ids.filter(|id| content(&was, id) != content(&is, id));
+    Ok(changed.map(|id| (id.clone(), content(&is, id))).collect())
 }
 
 /// The rows of two versions that may differ.

@@ -6,9 +6,10 @@ use crate::world::{ACCOUNTS, JOURNAL, MAIN, World, accounts, journal, orders_tab
 use arrow::array::AsArray;
 use outrigger::model::sidecar::Sidecar;
 use outrigger::store::{Key, Verb};
-use outrigger::writer::{Error, MergeConflict, MergeOutcome, Repository};
+use outrigger::writer::{At, Error, MergeConflict, MergeOutcome, Repository};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 everywhere!(
     both_sides_are_put_together_row_by_row,
@@ -280,9 +281,12 @@ async fn a_merge_whose_table_was_brought_by_another_is_shown_and_not_taken_for_a
     bank.create_branch(TRIAL, MAIN).await.unwrap();
     order(&bank, MAIN, &[("o1", 1)]).await;
     upsert(&bank, MAIN, &[("ann", 7)]).await;
-    // All of its tables have moved when it dies.
-    let dies = DiesAt::call(|call| {
-        call.verb == Verb::Create && call.path.as_ref().contains("__manifest/tree/old/_versions")
+    // All of its tables have moved when it dies: it has only recorded from which commits it comes.
+    let published = AtomicUsize::new(0);
+    let dies = DiesAt::call(move |call| {
+        let is_publish =
+            call.verb == Verb::Create && call.path.as_ref().contains("__manifest/tree/old/_versions");
+        is_publish && published.fetch_add(1, Ordering::Relaxed) == 1
     });
     let ended = world.open_under(Arc::new(dies)).await.unwrap().merge(MAIN, "old", None).await;
     let Err(Error::PendingRecovery { sidecar }) = ended else { panic!("{ended:?}") };
@@ -493,7 +497,7 @@ async fn a_key_that_is_there_twice_is_named() {
     assert_eq!(world.balances().await["dan"], 3);
 }
 
-/// Both sides have merged the same branch, which is gone, and one of them has taken back what came with it since.
+/// Both sides have merged the same branch, which is gone, and one of them has taken back what came with it since: what came is the base.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_came_from_a_branch_that_is_gone_and_was_taken_back_does_not_come_again() {
     for (side, taken_back) in [(MAIN, "gus"), ("a", "gus"), (MAIN, "ann"), ("a", "ann")] {
@@ -509,22 +513,15 @@ async fn what_came_from_a_branch_that_is_gone_and_was_taken_back_does_not_come_a
             _ => upsert(&bank, side, &[("ann", 100)]).await,
         }
         upsert(&bank, "a", &[("bob", 2)]).await;
-        for (source, target) in [("a", MAIN), (MAIN, "a")] {
-            let before = world.balances_on(target).await;
-            let error = bank.merge(source, target, None).await.unwrap_err();
-            let Error::MergeConflicts(conflicts) = &error else { panic!("{error}") };
-            assert_eq!(conflicts[0].keys, [[taken_back.to_owned()]], "{side} {source}");
-            assert_eq!(world.balances_on(target).await, before);
-        }
-        // Once both hold it alike, the rest comes.
-        let other = if side == MAIN { "a" } else { MAIN };
-        match taken_back {
-            "gus" => delete(&bank, other, "gus").await,
-            _ => upsert(&bank, other, &[("ann", 100)]).await,
-        }
         bank.merge("a", MAIN, None).await.unwrap();
-        assert_eq!(world.balances().await, world.balances_on("a").await, "{side} {taken_back}");
-        assert_eq!(world.balances().await["bob"], 2);
+        bank.merge(MAIN, "a", None).await.unwrap();
+        let mut held = map(&[("ann", 1), ("bob", 2), ("cid", 100), ("gus", 7), ("hal", 8)]);
+        match taken_back {
+            "gus" => drop(held.remove("gus")),
+            _ => drop(held.insert("ann".into(), 100)),
+        }
+        assert_eq!(world.balances().await, held, "{side} {taken_back}");
+        assert_eq!(world.balances_on("a").await, held, "{side} {taken_back}");
         world.is_settled().await;
     }
 }
@@ -558,7 +555,81 @@ async fn rows_without_a_key_that_came_from_the_target_by_a_branch_that_is_gone_d
     bank.merge(MAIN, "short", None).await.unwrap();
     bank.merge_and_delete("short", "long", None).await.unwrap();
     note(&bank, "long", "l1").await;
-    let error = bank.merge("long", MAIN, None).await.unwrap_err().to_string();
-    assert!(error.contains("journal has no key, equal rows (1)"), "{error}");
-    assert_eq!(bank.snapshot(MAIN).await.unwrap().count(JOURNAL).unwrap(), 1);
+    bank.merge("long", MAIN, None).await.unwrap();
+    assert_eq!(bank.snapshot(MAIN).await.unwrap().count(JOURNAL).unwrap(), 2);
+}
+
+/// The same with a key: what the target has done with its own rows since is nobody else's change.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_that_came_from_the_target_by_a_branch_that_is_gone_are_its_own() {
+    let world = World::in_memory().await;
+    let bank = world.open().await;
+    for branch in ["short", "long"] {
+        bank.create_branch(branch, MAIN).await.unwrap();
+    }
+    upsert(&bank, MAIN, &[("eve", 5), ("fay", 6), ("ann", 1)]).await;
+    bank.merge(MAIN, "short", None).await.unwrap();
+    let merged = bank.commits("short").await.unwrap().remove(0);
+    bank.merge_and_delete("short", "long", None).await.unwrap();
+    upsert(&bank, "long", &[("gus", 7)]).await;
+    delete(&bank, MAIN, "eve").await;
+    upsert(&bank, MAIN, &[("fay", 60), ("ann", 100)]).await;
+    bank.merge("long", MAIN, None).await.unwrap();
+    assert_eq!(
+        world.balances().await,
+        map(&[("ann", 100), ("bob", 100), ("cid", 100), ("fay", 60), ("gus", 7)])
+    );
+    // The history still knows the commit, of which nothing else is left.
+    assert_eq!(bank.commit(&merged.id).await.unwrap(), merged);
+    let error = bank.snapshot(At::Commit(merged.id)).await.unwrap_err().to_string();
+    assert!(error.contains("was made on branch short, which is deleted"), "{error}");
+    assert!(bank.commits(MAIN).await.unwrap().iter().all(|commit| commit.branch.is_main()));
+    world.is_settled().await;
+}
+
+/// What came to one side only, or not alike, is no base: the keys are named.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_came_from_a_branch_that_is_gone_in_different_ways_is_a_conflict() {
+    let world = World::in_memory().await;
+    let bank = world.open().await;
+    for branch in ["f", "a"] {
+        bank.create_branch(branch, MAIN).await.unwrap();
+    }
+    upsert(&bank, "a", &[("gus", 7)]).await;
+    upsert(&bank, "f", &[("gus", 7), ("hal", 8)]).await;
+    bank.merge("f", "a", None).await.unwrap();
+    bank.merge_and_delete("f", MAIN, None).await.unwrap();
+    delete(&bank, MAIN, "gus").await;
+    for (source, target) in [("a", MAIN), (MAIN, "a")] {
+        let before = world.balances_on(target).await;
+        let error = bank.merge(source, target, None).await.unwrap_err();
+        let Error::MergeConflicts(conflicts) = &error else { panic!("{error}") };
+        assert_eq!(conflicts[0].keys, [["gus".to_owned()]], "{source}");
+        assert_eq!(world.balances_on(target).await, before);
+    }
+    delete(&bank, "a", "gus").await;
+    bank.merge("a", MAIN, None).await.unwrap();
+    assert_eq!(world.balances().await, world.balances_on("a").await);
+    world.is_settled().await;
+}
+
+/// A branch of the same name is another.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_branch_made_anew_is_not_read_for_the_one_that_is_gone() {
+    let world = World::in_memory().await;
+    let bank = world.open().await;
+    for branch in ["f", "a"] {
+        bank.create_branch(branch, MAIN).await.unwrap();
+    }
+    upsert(&bank, "f", &[("gus", 7)]).await;
+    bank.merge("f", "a", None).await.unwrap();
+    bank.merge_and_delete("f", MAIN, None).await.unwrap();
+    bank.create_branch("f", MAIN).await.unwrap();
+    for n in 0..4 {
+        upsert(&bank, "f", &[("gus", n)]).await;
+    }
+    delete(&bank, MAIN, "gus").await;
+    bank.merge(MAIN, "a", None).await.unwrap();
+    assert!(!world.balances_on("a").await.contains_key("gus"));
+    world.is_settled().await;
 }

@@ -554,6 +554,49 @@ mod lineage {
     }
 
     #[test]
+    fn merged_commits_are_history_and_no_more() {
+        let merged = GraphCommit {
+            id: FIRST.into(),
+            branch: feature(),
+            manifest_version: Version(99),
+            parent: Some("old".into()),
+            merged_parent: Some("other".into()),
+            created_at: 7,
+            actor: Some("ann".into()),
+        };
+        let publish = Publish { history: vec![merged.clone()], ..Default::default() };
+        let rows = lineage(&with_history(), &publish, &Branch::main());
+        assert_eq!(
+            rows,
+            [ManifestRow {
+                object_id: format!("outrigger:merged:{FIRST}"),
+                object_type: "outrigger_merged".into(),
+                metadata: Some(
+                    concat!(
+                        r#"{"parent_commit_id":"old","merged_parent_commit_id":"other","#,
+                        r#""actor_id":"ann","created_at":7}"#
+                    )
+                    .into()
+                ),
+                table_version: Some(99),
+                table_branch: feature().name().map(str::to_owned),
+                ..Default::default()
+            }]
+        );
+        let mut state = with_history();
+        state.absorb(rows).unwrap();
+        assert_eq!(state.head().unwrap().id, "old", "however high the versions of the other branch are");
+        assert_eq!(state.commits().count(), 3);
+        assert_eq!(state.history().find(|commit| commit.id == FIRST), Some(&merged));
+        assert!(state.knows(FIRST) && state.knows("old") && !state.knows("other"));
+        for known in [merged.clone(), GraphCommit { id: "old".into(), ..merged }] {
+            let again = Publish { history: vec![known], ..Default::default() };
+            let refused = state.rows_for(&again, &Branch::main(), Version(31), true);
+            assert!(matches!(refused, Err(Refusal::WrittenTwice(_))), "{refused:?}");
+        }
+    }
+
+    #[test]
     fn on_a_branch_the_commit_carries_the_branch_and_the_head_is_named_by_it() {
         let [commit, head] = &lineage(&with_history(), &committing([intent(FIRST)]), &feature())[..] else {
             panic!()
