@@ -47,9 +47,11 @@ pub fn merge_base<'a>(
 /// What two commits have in common.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Common<'a> {
-    /// Readable common ancestors that are no ancestors of other such ones: one, unless two branches were merged into each other at once.
+    /// Those that are before no other: one, unless two branches were merged into each other at once.
     pub latest: Vec<&'a GraphCommit>,
-    /// Ids of the common ancestors after these: none of them can be read.
+    /// Readable ones that are before no other readable one.
+    pub readable: Vec<&'a GraphCommit>,
+    /// Ids of those after these: none of them can be read.
     pub lost: BTreeSet<&'a str>,
 }
 
@@ -68,23 +70,24 @@ pub fn latest_common<'a>(
     };
     // What comes before a common ancestor is one itself, so parents are all that has to be looked at.
     let before: BTreeSet<&str> = common.values().copied().flat_map(parents).collect();
-    let mut queue: Vec<&GraphCommit> =
+    let latest: Vec<&GraphCommit> =
         common.values().copied().filter(|commit| !before.contains(commit.id.as_str())).collect();
-    let (mut latest, mut lost) = (BTreeMap::new(), BTreeSet::new());
+    let mut queue = latest.clone();
+    let (mut readable, mut lost) = (BTreeMap::new(), BTreeSet::new());
     while let Some(commit) = queue.pop() {
         if is_readable(commit) {
-            latest.insert(commit.id.as_str(), commit);
+            readable.insert(commit.id.as_str(), commit);
         } else if lost.insert(commit.id.as_str()) {
             queue.extend(parents(commit).filter_map(|parent| common.get(parent).copied()));
         }
     }
-    let ids: Vec<&str> = latest.keys().copied().collect();
+    let ids: Vec<&str> = readable.keys().copied().collect();
     for id in ids {
         let before = distances(&common, id);
-        latest.retain(|other, _| *other == id || !before.contains_key(other));
+        readable.retain(|other, _| *other == id || !before.contains_key(other));
         lost.retain(|other| !before.contains_key(other));
     }
-    Common { latest: latest.into_values().collect(), lost }
+    Common { latest, readable: readable.into_values().collect(), lost }
 }
 
 /// A commit and all that came before it.
@@ -200,12 +203,15 @@ mod tests {
     fn what_cannot_be_read_is_passed_over_and_named() {
         let history = with_a_branch_that_is_gone();
         let common = latest_common(&history, "d", "g", |commit| !["x", "y"].contains(&commit.id.as_str()));
-        assert_eq!(common.latest.iter().map(|commit| commit.id.as_str()).collect::<Vec<_>>(), ["b"]);
+        let ids = |commits: &[&GraphCommit]| -> Vec<String> {
+            commits.iter().map(|commit| commit.id.clone()).collect()
+        };
+        assert_eq!((ids(&common.latest), ids(&common.readable)), (vec!["y".into()], vec!["b".into()]));
         assert_eq!(common.lost, BTreeSet::from(["x", "y"]));
         let common = latest_common(&history, "d", "g", |commit| commit.id != "x");
-        assert_eq!(common.latest.iter().map(|commit| commit.id.as_str()).collect::<Vec<_>>(), ["y"]);
+        assert_eq!(ids(&common.readable), ["y"]);
         assert!(common.lost.is_empty(), "{common:?}");
-        assert_eq!(latest_common(&history, "d", "g", |_| false).latest, [] as [&GraphCommit; 0]);
+        assert_eq!(latest_common(&history, "d", "g", |_| false).readable, [] as [&GraphCommit; 0]);
     }
 
     #[test]

@@ -317,18 +317,25 @@ fn heads<'h>(
     theirs: &'h repo::Snapshot,
     ours: &'h repo::Snapshot,
     history: &'h [GraphCommit],
-    readable: &BTreeSet<String>,
+    known: &BTreeSet<String>,
 ) -> Result<Heads<'h>> {
     let (source, target) = both_heads(theirs, ours)?;
-    let Common { latest, lost } =
-        latest_common(history, &source.id, &target.id, |commit| readable.contains(&commit.id));
-    let base = match latest[..] {
+    let Common { latest, readable, lost } =
+        latest_common(history, &source.id, &target.id, |commit| known.contains(&commit.id));
+    if let [one, other, ..] = latest[..] {
+        return Err(Error::invalid(format!(
+            "both branches were merged into each other at once, from commits {} and {}: what was done since cannot be told; make a \
+             branch of one of both and do on it what the other has",
+            one.id, other.id
+        )));
+    }
+    let base = match readable[..] {
         [base] => base.clone(),
         [] => return Err(Error::invalid("both branches have no commit in common")),
         [one, other, ..] => {
             return Err(Error::invalid(format!(
-                "both branches were merged into each other at once, from commits {} and {}: what was done since cannot be told; make a \
-                 branch of one of both and do on it what the other has",
+                "the latest that both branches have is on one that is deleted, and had commits {} and {} of others: what was done since \
+                 cannot be told; make a branch of one of both and do on it what the other has",
                 one.id, other.id
             )));
         }

@@ -3,7 +3,7 @@
 use super::draft::Draft;
 use super::error::{Error, Result};
 use super::keys::{Keyed, kept_rows, key_text};
-use super::lost::{Came, Lost};
+use super::lost::{Bases, Lost};
 use super::repository::Repository;
 use crate::model::manifest::Entry;
 use crate::repo::select::Selected;
@@ -38,8 +38,8 @@ pub(super) type Keys = Vec<Vec<String>>;
 impl Sides {
     /// The change of the target, or the keys of the rows that both have changed.
     ///
-    /// Of rows that came to both from the same branch, which is gone, what came is the base. Where that is not known they are a
-    /// conflict, unless they are the same on both.
+    /// Of rows whose base is on a branch that is gone, all is tried that it may have been: they are a conflict if that makes a
+    /// difference.
     pub(super) async fn merged(
         &self,
         repository: &Repository,
@@ -56,42 +56,41 @@ impl Sides {
         let key = ours.key_columns();
         let mut draft = Draft::new(ours.clone(), shown.clone());
         if key.is_empty() {
-            self.counted(&mut draft, lost.map(|lost| lost.commit.as_str())).await?;
+            self.counted(repository, &mut draft, lost).await?;
             return Ok(Ok(draft));
         }
         let [was, is] = parts(base, theirs, &key).await?;
         let [was_there, is_here] = parts(base, ours, &key).await?;
         let of_both = match lost {
-            Some(lost) => lost.rows(repository, table).await?,
-            None => HashMap::new(),
+            Some(lost) => lost.bases(repository, base).await?,
+            None => Bases::new(),
         };
         let (mut goes, mut comes, mut stays, mut conflicts) =
             (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        for (id, came) in &of_both {
+        for (id, bases) in &of_both {
             // A side of which no part tells has it as the base, of which the other side's part tells then.
             fn side<'p>(id: &OwnedRow, is: &'p Part, was: &Part, base: &'p Part) -> Option<&'p Row> {
                 is.rows.get(id).or_else(|| base.rows.get(id).filter(|_| !was.rows.contains_key(id)))
             }
             let (there, here) = (side(id, &is, &was, &was_there), side(id, &is_here, &was_there, &was));
             let [of_there, of_here] = [there, here].map(|row| row.map(|row| &row.content));
-            match came {
-                _ if of_there == of_here => {}
-                Came::Alike(base) if of_there == base.as_ref() => {}
-                Came::Alike(base) if of_here == base.as_ref() => {
-                    goes.extend(here.map(|_| id.clone()));
-                    match is.rows.get(id) {
-                        Some(row) => comes.push(row),
-                        None => stays.extend(there),
-                    }
-                }
-                _ => {
-                    let parts = [&is, &is_here, &was, &was_there];
-                    let known = parts.into_iter().find_map(|part| Some((part, part.rows.get(id)?)));
-                    let (part, row) =
-                        known.ok_or_else(|| crate::Error::internal("a row that differs is nowhere"))?;
-                    conflicts.push(part.text_of(row, &key)?);
-                }
+            let is_base =
+                |row: Option<&OwnedRow>| !bases.is_empty() && bases.iter().all(|base| row == base.as_ref());
+            if of_there == of_here || is_base(of_there) {
+                continue;
             }
+            if is_base(of_here) {
+                goes.extend(here.map(|_| id.clone()));
+                match is.rows.get(id) {
+                    Some(row) => comes.push(row),
+                    None => stays.extend(there),
+                }
+                continue;
+            }
+            let parts = [&is, &is_here, &was, &was_there];
+            let known = parts.into_iter().find_map(|part| Some((part, part.rows.get(id)?)));
+            let (part, row) = known.ok_or_else(|| crate::Error::internal("a row that differs is nowhere"))?;
+            conflicts.push(part.text_of(row, &key)?);
         }
         for (id, before) in was.rows.iter().filter(|(id, _)| !of_both.contains_key(*id)) {
             let now = is.rows.get(id);
@@ -136,24 +135,35 @@ impl Sides {
     /// Rows that cannot be told apart are counted: what the source has more of comes, what it has less of goes, unless the target has
     /// taken as many of these away by itself.
     ///
-    /// Equal rows that came to both sides are of both, unless both may have them from the same branch, which is gone.
-    async fn counted(&self, draft: &mut Draft, lost: Option<&str>) -> Result<()> {
-        let (mut theirs, ours) =
+    /// Equal rows that came to both sides are of both, unless they came from the same branch, which is gone: then the base had them.
+    async fn counted(&self, repository: &Repository, draft: &mut Draft, lost: Option<&Lost>) -> Result<()> {
+        let (mut theirs, mut ours) =
             (counts(&self.base, &self.theirs).await?, counts(&self.base, &self.ours).await?);
-        let came_here = |row: &OwnedRow| ours.rows.get(row).is_some_and(|(count, _)| *count > 0);
-        let of_both = theirs.rows.iter().filter(|(row, (count, _))| *count > 0 && came_here(row)).count();
-        if let (Some(lost), true) = (lost, of_both > 0) {
-            return Err(Error::invalid(format!(
-                "{} has no key, equal rows ({of_both}) came to both branches, which have merged the same one, deleted since (its \
-                 commit {lost}): whether the rows are the same cannot be told; delete them on one side, and merge again",
-                self.ours.key
-            )));
+        if let Some(lost) = lost {
+            let mut unknown = 0;
+            for (row, had) in lost.counts(repository, &self.base).await? {
+                let [there, here] =
+                    [&mut theirs, &mut ours].map(|side| &mut side.rows.entry(row.clone()).or_default().0);
+                let had = had.or((there == here).then_some(*here));
+                unknown += usize::from(had.is_none());
+                let had = had.unwrap_or_default();
+                (*there, *here) = (*there - had, *here - had);
+            }
+            if unknown > 0 {
+                return Err(Error::invalid(format!(
+                    "{} has no key, and {unknown} of its rows came to both branches from one that is deleted since (its commit {}) in \
+                     different ways: whether they are the same rows cannot be told; make both branches hold as many of each, and merge \
+                     again",
+                    self.ours.key, lost.commit
+                )));
+            }
         }
         let gone_here = |row: &OwnedRow| ours.rows.get(row).map_or(0, |(count, _)| (-count).max(0));
         let mut goes: HashMap<OwnedRow, i64> = HashMap::new();
         let mut comes = Vec::new();
         for (row, (count, place)) in theirs.rows.drain() {
-            if let (true, Some(place)) = (count > 0, place) {
+            if count > 0 {
+                let place = place.ok_or_else(|| crate::Error::internal("a row that comes is nowhere"))?;
                 comes.extend(std::iter::repeat_n(place, count as usize));
             }
             let left = -count - gone_here(&row);
@@ -232,18 +242,22 @@ fn differing(one: &Table, other: &Table) -> [Vec<u64>; 2] {
     [missing(&of_one, &of_other), missing(&of_other, &of_one)]
 }
 
-/// The rows of a version that another did not have like that, by their keys, `None` where they were taken away; none of a table without
-/// a key.
-pub(super) async fn changed_rows(one: &Table, other: &Table) -> Result<HashMap<OwnedRow, Option<OwnedRow>>> {
-    let key = other.key_columns();
-    if key.is_empty() {
-        return Ok(HashMap::new());
-    }
-    let [was, is] = parts(one, other, &key).await?;
+/// Rows that are not the same in two versions, by their keys: what each holds, `None` where it has none.
+pub(super) type Changed = HashMap<OwnedRow, [Option<OwnedRow>; 2]>;
+
+/// Those of a table with a key.
+pub(super) async fn changed_rows(one: &Table, other: &Table) -> Result<Changed> {
+    let [was, is] = parts(one, other, &other.key_columns()).await?;
     let ids = was.rows.keys().chain(is.rows.keys());
     let content = |part: &Part, id: &OwnedRow| part.rows.get(id).map(|row| row.content.clone());
-    let changed = ids.filter(|id| content(&was, id) != content(&is, id));
-    Ok(changed.map(|id| (id.clone(), content(&is, id))).collect())
+    let pair = |id: &OwnedRow| (id.clone(), [content(&was, id), content(&is, id)]);
+    Ok(ids.map(pair).filter(|(_, [was, is])| was != is).collect())
+}
+
+/// How many more of each row the other version has.
+pub(super) async fn changed_counts(one: &Table, other: &Table) -> Result<HashMap<OwnedRow, i64>> {
+    let rows = counts(one, other).await?.rows.into_iter();
+    Ok(rows.map(|(row, (count, _))| (row, count)).filter(|(_, count)| *count != 0).collect())
 }
 
 /// The rows of two versions that may differ.

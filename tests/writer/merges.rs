@@ -7,7 +7,7 @@ use arrow::array::AsArray;
 use outrigger::model::sidecar::Sidecar;
 use outrigger::store::{Key, Verb};
 use outrigger::writer::{At, Error, MergeConflict, MergeOutcome, Repository};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -426,19 +426,15 @@ async fn rows_without_a_key_that_both_have_from_a_branch_that_is_gone_do_not_com
     note(&bank, "x", "x2").await;
     bank.merge("x", "g", None).await.unwrap();
     bank.delete_branch("x").await.unwrap();
-    let error = bank.merge("f", "g", None).await.unwrap_err().to_string();
-    assert!(
-        error.contains("journal has no key, equal rows (1)") && error.contains("deleted since"),
-        "{error}"
-    );
-    assert_eq!(bank.snapshot("g").await.unwrap().count(JOURNAL).unwrap(), 2);
-    // What it advises helps.
-    let mut tx = bank.begin("f").await.unwrap();
-    assert_eq!(tx.delete(JOURNAL, "payer = 'x1'").await.unwrap(), 1);
-    tx.commit().await.unwrap();
     note(&bank, "f", "f1").await;
     bank.merge("f", "g", None).await.unwrap();
     assert_eq!(bank.snapshot("g").await.unwrap().count(JOURNAL).unwrap(), 3, "x1, x2, f1");
+    // What one side has taken away does not come back from the other.
+    let mut tx = bank.begin("f").await.unwrap();
+    assert_eq!(tx.delete(JOURNAL, "payer = 'x1'").await.unwrap(), 1);
+    tx.commit().await.unwrap();
+    bank.merge("g", "f", None).await.unwrap();
+    assert_eq!(bank.snapshot("f").await.unwrap().count(JOURNAL).unwrap(), 2, "x2, f1");
     bank.delete_branch("f").await.unwrap();
     bank.create_branch("f", MAIN).await.unwrap();
     // Rows with a key are told apart; and what only one of both has changed is as it is.
@@ -587,9 +583,52 @@ async fn rows_that_came_from_the_target_by_a_branch_that_is_gone_are_its_own() {
     world.is_settled().await;
 }
 
-/// What came to one side only, or not alike, is no base: the keys are named.
+/// Rows that came to both and were taken away by one before they parted for good.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_came_from_a_branch_that_is_gone_in_different_ways_is_a_conflict() {
+async fn rows_without_a_key_from_a_branch_that_is_gone_stay_away_where_they_were_deleted() {
+    let world = World::in_memory().await;
+    let bank = world.open().await;
+    for branch in ["x", "f"] {
+        bank.create_branch(branch, MAIN).await.unwrap();
+    }
+    for payer in ["x1", "x2"] {
+        note(&bank, "x", payer).await;
+    }
+    bank.merge("x", "f", None).await.unwrap();
+    bank.merge_and_delete("x", MAIN, None).await.unwrap();
+    let mut tx = bank.begin(MAIN).await.unwrap();
+    assert_eq!(tx.delete(JOURNAL, "payer = 'x1'").await.unwrap(), 1);
+    tx.commit().await.unwrap();
+    note(&bank, "f", "f1").await;
+    bank.merge("f", MAIN, None).await.unwrap();
+    assert_eq!(bank.snapshot(MAIN).await.unwrap().count(JOURNAL).unwrap(), 2, "x2, f1");
+    world.is_settled().await;
+}
+
+/// A branch went on after one side had merged it, and is gone: what came later is no news to that side.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_branch_that_is_gone_did_after_the_first_merge_is_of_the_second_alone() {
+    let world = World::in_memory().await;
+    let bank = world.open().await;
+    for branch in ["x", "f"] {
+        bank.create_branch(branch, MAIN).await.unwrap();
+    }
+    upsert(&bank, "x", &[("gus", 7)]).await;
+    bank.merge("x", "f", None).await.unwrap();
+    upsert(&bank, "x", &[("hal", 8), ("gus", 70)]).await;
+    bank.merge_and_delete("x", MAIN, None).await.unwrap();
+    upsert(&bank, "f", &[("ivy", 9)]).await;
+    bank.merge("f", MAIN, None).await.unwrap();
+    let held = map(&[("ann", 100), ("bob", 100), ("cid", 100), ("gus", 70), ("hal", 8), ("ivy", 9)]);
+    assert_eq!(world.balances().await, held);
+    bank.merge(MAIN, "f", None).await.unwrap();
+    assert_eq!(world.balances_on("f").await, held);
+    world.is_settled().await;
+}
+
+/// One side had a row already that came to the other: what both had in common is the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_row_that_one_side_had_before_it_came_from_a_branch_that_is_gone_is_in_the_base() {
     let world = World::in_memory().await;
     let bank = world.open().await;
     for branch in ["f", "a"] {
@@ -600,14 +639,53 @@ async fn what_came_from_a_branch_that_is_gone_in_different_ways_is_a_conflict() 
     bank.merge("f", "a", None).await.unwrap();
     bank.merge_and_delete("f", MAIN, None).await.unwrap();
     delete(&bank, MAIN, "gus").await;
+    upsert(&bank, "a", &[("ivy", 9)]).await;
+    bank.merge("a", MAIN, None).await.unwrap();
+    let held = map(&[("ann", 100), ("bob", 100), ("cid", 100), ("hal", 8), ("ivy", 9)]);
+    assert_eq!(world.balances().await, held);
+    world.is_settled().await;
+}
+
+/// Each side has merged what went on from the lost commit, so nothing tells what that was: the keys are named.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_whose_base_nothing_tells_are_a_conflict() {
+    let world = World::in_memory().await;
+    let bank = world.open().await;
+    for branch in ["x", "a"] {
+        bank.create_branch(branch, MAIN).await.unwrap();
+    }
+    upsert(&bank, "x", &[("gus", 7)]).await;
+    note(&bank, "x", "x1").await;
+    bank.create_branch("y", "x").await.unwrap();
+    upsert(&bank, "y", &[("hal", 8)]).await;
+    upsert(&bank, "x", &[("ivy", 9)]).await;
+    bank.merge_and_delete("y", "a", None).await.unwrap();
+    bank.merge_and_delete("x", MAIN, None).await.unwrap();
+    delete(&bank, MAIN, "gus").await;
+    let mut tx = bank.begin(MAIN).await.unwrap();
+    assert_eq!(tx.delete(JOURNAL, "payer = 'x1'").await.unwrap(), 1);
+    tx.commit().await.unwrap();
     for (source, target) in [("a", MAIN), (MAIN, "a")] {
         let before = world.balances_on(target).await;
         let error = bank.merge(source, target, None).await.unwrap_err();
-        let Error::MergeConflicts(conflicts) = &error else { panic!("{error}") };
-        assert_eq!(conflicts[0].keys, [["gus".to_owned()]], "{source}");
+        assert!(error.to_string().contains("journal has no key, and 1 of its rows"), "{error}");
         assert_eq!(world.balances_on(target).await, before);
     }
+    let mut tx = bank.begin("a").await.unwrap();
+    assert_eq!(tx.delete(JOURNAL, "payer = 'x1'").await.unwrap(), 1);
+    tx.commit().await.unwrap();
+    for (source, target) in [("a", MAIN), (MAIN, "a")] {
+        let error = bank.merge(source, target, None).await.unwrap_err();
+        let Error::MergeConflicts(conflicts) = &error else { panic!("{error}") };
+        let keys: BTreeSet<&str> = conflicts[0].keys.iter().map(|key| key[0].as_str()).collect();
+        assert!(keys.contains("gus"), "{source}: {keys:?}");
+    }
     delete(&bank, "a", "gus").await;
+    for (branch, other) in [("a", MAIN), (MAIN, "a")] {
+        let all = world.balances_on(branch).await;
+        let rows: Vec<_> = all.iter().map(|(id, balance)| (id.as_str(), *balance)).collect();
+        upsert(&bank, other, &rows).await;
+    }
     bank.merge("a", MAIN, None).await.unwrap();
     assert_eq!(world.balances().await, world.balances_on("a").await);
     world.is_settled().await;

@@ -1,4 +1,4 @@
-//! Random work on two branches that are merged to and fro, beside a model that holds its rows in maps.
+//! Random work on branches that are merged to and fro, beside a model that holds their rows in maps and forgets nothing.
 
 use crate::world::{ACCOUNTS, JOURNAL, MAIN, World, accounts, balances, journal};
 use arrow::array::{AsArray, RecordBatch};
@@ -10,7 +10,9 @@ use rand::{RngExt, SeedableRng};
 use std::collections::{BTreeMap, BTreeSet};
 
 const TRIAL: &str = "trial";
-const SEEDS: u64 = 3;
+/// A branch that comes and goes.
+const SHORT: &str = "short";
+const SEEDS: u64 = 4;
 const IDS: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
 
 /// What a branch shows: accounts by their key, and how often each amount is in the journal.
@@ -125,70 +127,215 @@ fn merged(base: &Shown, theirs: &Shown, ours: &Shown) -> Result<Shown, Vec<Vec<S
     if conflicts.is_empty() { Ok(result) } else { Err(conflicts) }
 }
 
-/// How many merges were made, and how many were refused.
-async fn random_work(seed: u64, steps: usize) -> (usize, usize) {
-    let mut random = StdRng::seed_from_u64(seed);
-    let world = World::in_memory().await;
-    let bank = world.open().await;
-    bank.create_branch(TRIAL, MAIN).await.unwrap();
-    let mut base = shown(&bank, MAIN).await;
-    let mut models = BTreeMap::from([(MAIN, base.clone()), (TRIAL, base.clone())]);
-    let (mut merges, mut refused, mut done) = (0, 0, Vec::new());
-    for step in 0..steps {
-        let (branch, other) = if random.random_bool(0.5) { (MAIN, TRIAL) } else { (TRIAL, MAIN) };
-        if random.random_bool(0.2) {
-            let expected = merged(&base, &models[branch], &models[other]);
-            done.push(format!("{step} merge {branch} into {other}"));
-            match (bank.merge(branch, other, None).await, expected) {
-                (Ok(outcome), Ok(expected)) => {
-                    merges += usize::from(outcome != MergeOutcome::AlreadyUpToDate);
-                    base = models[branch].clone();
-                    models.insert(other, expected);
-                }
-                (Err(Error::MergeConflicts(conflicts)), Err(keys)) => {
-                    assert_eq!(conflicts[0].keys, keys, "seed {seed}: {done:#?}");
-                    refused += 1;
-                    // They are put in order by taking what the other has.
-                    let theirs = models[branch].accounts.clone();
-                    let mut tx = bank.begin(other).await.unwrap();
-                    let rows: Vec<_> = theirs.iter().map(|(id, balance)| (id.as_str(), *balance)).collect();
-                    tx.overwrite(ACCOUNTS, accounts(&rows)).await.unwrap();
-                    tx.commit().await.unwrap();
-                    models.get_mut(other).unwrap().accounts = theirs;
-                }
-                (ended, expected) => panic!("seed {seed}: {ended:?}, not {expected:?}: {done:#?}"),
-            }
-        } else {
-            let mut tx = bank.begin(branch).await.unwrap();
-            let mut model = models[branch].clone();
-            for _ in 0..random.random_range(1..6) {
-                let what = operate(&mut random, &mut tx, &mut model).await;
-                done.push(format!("{step} {branch}: {what}"));
-                if random.random_bool(0.3) {
-                    assert_eq!(staged(&mut tx).await, model, "seed {seed}: {done:#?}");
-                }
-            }
-            if random.random_bool(0.9) {
-                tx.commit().await.unwrap_or_else(|error| panic!("seed {seed}: {error}: {done:#?}"));
-                models.insert(branch, model);
-            } else {
-                done.push(format!("{step} forgotten"));
+/// Every commit that was ever made, with its parents and whether its branch is gone.
+struct Model {
+    commits: Vec<Known>,
+    heads: BTreeMap<&'static str, usize>,
+}
+
+struct Known {
+    branch: &'static str,
+    parents: Vec<usize>,
+    shown: Shown,
+    gone: bool,
+}
+
+impl Model {
+    fn shown(&self, branch: &str) -> &Shown {
+        &self.commits[self.heads[branch]].shown
+    }
+
+    fn commit(&mut self, branch: &'static str, merged: Option<usize>, shown: Shown) {
+        let parents = self.heads.get(branch).copied().into_iter().chain(merged).collect();
+        self.commits.push(Known { branch, parents, shown, gone: false });
+        self.heads.insert(branch, self.commits.len() - 1);
+    }
+
+    fn before(&self, commit: usize) -> BTreeSet<usize> {
+        let (mut found, mut queue) = (BTreeSet::new(), vec![commit]);
+        while let Some(commit) = queue.pop() {
+            if found.insert(commit) {
+                queue.extend(&self.commits[commit].parents);
             }
         }
-        for branch in [MAIN, TRIAL] {
-            assert_eq!(shown(&bank, branch).await, models[branch], "seed {seed}, {branch}: {done:#?}");
+        found
+    }
+
+    /// The common ancestors of two heads that are before no other.
+    fn bases(&self, one: &str, other: &str) -> Vec<usize> {
+        let (one, other) = (self.before(self.heads[one]), self.before(self.heads[other]));
+        let common: BTreeSet<usize> = one.intersection(&other).copied().collect();
+        let is_before = |a: usize, b: usize| a != b && self.before(b).contains(&a);
+        common.iter().copied().filter(|a| !common.iter().any(|b| is_before(*a, *b))).collect()
+    }
+}
+
+/// How often what happened.
+#[derive(Debug, Default)]
+struct Counts {
+    merges: usize,
+    conflicts: usize,
+    /// Merges whose base was on a branch that is gone.
+    lost: usize,
+    /// Those that were refused because of that.
+    doubtful: usize,
+    /// Branches that were merged into each other at once.
+    crossed: usize,
+}
+
+struct Work {
+    random: StdRng,
+    bank: Repository,
+    model: Model,
+    done: Vec<String>,
+    counts: Counts,
+}
+
+impl Work {
+    async fn step(&mut self) {
+        let branches: Vec<&'static str> = self.model.heads.keys().copied().collect();
+        let branch = *branches.choose(&mut self.random).unwrap();
+        match self.random.random_range(0..10) {
+            0..2 => {
+                let others: Vec<&'static str> =
+                    branches.into_iter().filter(|other| *other != branch).collect();
+                let target = *others.choose(&mut self.random).unwrap();
+                self.merge(branch, target).await;
+            }
+            2 if branches.contains(&SHORT) => {
+                for target in [MAIN, TRIAL] {
+                    if self.random.random_bool(0.8) {
+                        self.merge(SHORT, target).await;
+                    }
+                    if self.random.random_bool(0.3) {
+                        self.commit(SHORT).await;
+                    }
+                }
+                self.done.push("delete short".into());
+                self.bank.delete_branch(SHORT).await.unwrap();
+                self.model.heads.remove(SHORT);
+                let of_short = self.model.commits.iter_mut().filter(|commit| commit.branch == SHORT);
+                of_short.for_each(|commit| commit.gone = true);
+            }
+            2 => {
+                self.done.push(format!("short from {branch}"));
+                self.bank.create_branch(SHORT, branch).await.unwrap();
+                self.model.heads.insert(SHORT, self.model.heads[branch]);
+            }
+            _ => self.commit(branch).await,
+        }
+        for branch in self.model.heads.keys() {
+            let done = &self.done;
+            assert_eq!(shown(&self.bank, branch).await, *self.model.shown(branch), "{branch}: {done:#?}");
         }
     }
+
+    async fn commit(&mut self, branch: &'static str) {
+        let mut tx = self.bank.begin(branch).await.unwrap();
+        let mut model = self.model.shown(branch).clone();
+        for _ in 0..self.random.random_range(1..6) {
+            let what = operate(&mut self.random, &mut tx, &mut model).await;
+            self.done.push(format!("{branch}: {what}"));
+            if self.random.random_bool(0.3) {
+                assert_eq!(staged(&mut tx).await, model, "{:#?}", self.done);
+            }
+        }
+        if self.random.random_bool(0.9) {
+            let done = &self.done;
+            let committed = tx.commit().await.unwrap_or_else(|error| panic!("{error}: {done:#?}"));
+            if committed.is_some() {
+                self.model.commit(branch, None, model);
+            }
+        } else {
+            self.done.push("forgotten".into());
+        }
+    }
+
+    async fn merge(&mut self, source: &'static str, target: &'static str) {
+        let (model, counts) = (&mut self.model, &mut self.counts);
+        self.done.push(format!("merge {source} into {target}"));
+        let bases = model.bases(source, target);
+        let base = &model.commits[bases[0]];
+        let is_lost = base.gone;
+        let expected = merged(&base.shown, model.shown(source), model.shown(target));
+        let ended = self.bank.merge(source, target, None).await;
+        match (ended, expected) {
+            (Ok(MergeOutcome::AlreadyUpToDate), _) => assert_eq!(bases, [model.heads[source]]),
+            (Ok(_), Ok(expected)) if bases.len() == 1 => {
+                counts.merges += 1;
+                counts.lost += usize::from(is_lost);
+                model.commit(target, Some(model.heads[source]), expected);
+            }
+            (Err(Error::MergeConflicts(conflicts)), expected) if bases.len() == 1 => {
+                match expected {
+                    Err(keys) if !is_lost => {
+                        counts.conflicts += 1;
+                        assert_eq!(conflicts[0].keys, keys, "{:#?}", self.done);
+                    }
+                    // Of more keys than these is not known whether they are.
+                    expected => {
+                        assert!(is_lost, "{:#?}", self.done);
+                        counts.doubtful += 1;
+                        for key in expected.err().unwrap_or_default() {
+                            assert!(conflicts[0].keys.contains(&key), "{key:?}: {:#?}", self.done);
+                        }
+                    }
+                }
+                // They are put in order by taking what the other has.
+                let mut now = model.shown(target).clone();
+                now.accounts = model.shown(source).accounts.clone();
+                let mut tx = self.bank.begin(target).await.unwrap();
+                let rows: Vec<_> = now.accounts.iter().map(|(id, balance)| (id.as_str(), *balance)).collect();
+                tx.overwrite(ACCOUNTS, accounts(&rows)).await.unwrap();
+                if tx.commit().await.unwrap().is_some() {
+                    model.commit(target, None, now);
+                }
+            }
+            (Err(error), _) if error.to_string().contains("cannot be told") => {
+                let crossed = bases.len() > 1;
+                assert!(crossed || is_lost, "{error}: {:#?}", self.done);
+                counts.crossed += usize::from(crossed);
+                counts.doubtful += usize::from(!crossed);
+            }
+            (ended, expected) => panic!("{ended:?}, not {expected:?} from {bases:?}: {:#?}", self.done),
+        }
+    }
+}
+
+async fn random_work(seed: u64, steps: usize) -> Counts {
+    let world = World::in_memory().await;
+    let bank = world.open().await;
+    let mut model = Model { commits: Vec::new(), heads: BTreeMap::new() };
+    model.commit(MAIN, None, shown(&bank, MAIN).await);
+    bank.create_branch(TRIAL, MAIN).await.unwrap();
+    model.heads.insert(TRIAL, 0);
+    let random = StdRng::seed_from_u64(seed);
+    let mut work =
+        Work { random, bank, model, done: vec![format!("seed {seed}")], counts: Counts::default() };
+    for _ in 0..steps {
+        work.step().await;
+    }
     world.is_settled().await;
-    (merges, refused)
+    work.counts
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn random_work_on_two_branches_is_what_a_model_says() {
-    let (mut merges, mut refused) = (0, 0);
-    for seed in 0..SEEDS {
-        let (merged, conflicts) = random_work(seed, 60).await;
-        (merges, refused) = (merges + merged, refused + conflicts);
+async fn random_work_on_branches_is_what_a_model_says() {
+    let mut all = Counts::default();
+    for seed in 0..seeds() {
+        let counts = random_work(seed, 60).await;
+        println!("seed {seed}: {counts:?}");
+        all.merges += counts.merges;
+        all.conflicts += counts.conflicts;
+        all.lost += counts.lost;
+        all.doubtful += counts.doubtful;
+        all.crossed += counts.crossed;
     }
-    assert!(merges > SEEDS as usize && refused > SEEDS as usize, "{merges} merges, {refused} refused");
+    println!("{all:?}");
+    assert!(all.merges > 10 && all.conflicts > 2 && all.lost > 2, "{all:?}");
+}
+
+/// More of them by hand: `OUTRIGGER_TEST_SEEDS=100`.
+fn seeds() -> u64 {
+    std::env::var("OUTRIGGER_TEST_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(SEEDS)
 }
