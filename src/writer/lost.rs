@@ -5,11 +5,11 @@
 //! as the base before, or as the side that merged it had it.
 
 use super::error::Result;
-use super::merge::is_same;
 use super::repository::Repository;
 use super::snapshot::open;
 use super::three_way::{Changed, changed_counts, changed_rows};
-use crate::model::lineage::brought;
+use crate::model::TableKey;
+use crate::model::lineage::{brought, latest_common};
 use crate::model::manifest::GraphCommit;
 use crate::repo::{self, tables::Table};
 use arrow::row::OwnedRow;
@@ -25,10 +25,44 @@ pub(super) struct Lost {
 
 /// How lost commits came to one side.
 struct Side {
-    /// What was shown before each merge that brought some, and by it, oldest first.
-    merges: Vec<[repo::Snapshot; 2]>,
+    /// The merges that brought some, oldest first.
+    merges: Vec<Merge>,
     /// They are what was merged, not something that had merged them itself.
     is_exact: bool,
+}
+
+struct Merge {
+    base: Base<repo::Snapshot>,
+    /// What was shown before it, and by it.
+    shown: [repo::Snapshot; 2],
+}
+
+/// What both sides of a merge had in common.
+enum Base<T> {
+    /// This.
+    Read(T),
+    /// What the merge before had brought.
+    Previous,
+    /// Something else that is gone.
+    Unknown,
+}
+
+impl<T> Base<T> {
+    fn read(&self) -> Option<&T> {
+        match self {
+            Self::Read(base) => Some(base),
+            Self::Previous | Self::Unknown => None,
+        }
+    }
+
+    /// The same, of what it makes of this; unknown if that is nothing.
+    async fn then<N>(&self, with: impl AsyncFnOnce(&T) -> Result<Option<N>>) -> Result<Base<N>> {
+        Ok(match self {
+            Self::Read(base) => with(base).await?.map_or(Base::Unknown, Base::Read),
+            Self::Previous => Base::Previous,
+            Self::Unknown => Base::Unknown,
+        })
+    }
 }
 
 /// What a row may have held in the base, `None` for none, by its key: one, several, or empty if anything.
@@ -39,15 +73,30 @@ impl Lost {
     pub(super) async fn read(
         repository: &Repository,
         history: &[GraphCommit],
+        readable: &BTreeSet<String>,
         heads: [&str; 2],
         commits: &BTreeSet<&str>,
     ) -> Result<Option<Self>> {
         let Some(commit) = commits.first().map(|id| (*id).to_owned()) else { return Ok(None) };
         let [source, target] = heads.map(|head| brought(history, head, commits));
-        let sides = [
-            Side::read(repository, &source, commits).await?,
-            Side::read(repository, &target, commits).await?,
-        ];
+        let is_readable = |commit: &GraphCommit| readable.contains(&commit.id);
+        let mut sides = [&source, &target].map(|_| Side { merges: Vec::new(), is_exact: true });
+        for (side, merges) in sides.iter_mut().zip([&source, &target]) {
+            let mut previous = None;
+            for [before, merge] in merges {
+                let Some(merged) = merge.merged_parent.as_deref() else { continue };
+                let common = latest_common(history, &before.id, merged, is_readable);
+                let base = match common.latest[..] {
+                    [base] if is_readable(base) => Base::Read(shown_by(repository, base).await?),
+                    [base] if previous == Some(base.id.as_str()) => Base::Previous,
+                    _ => Base::Unknown,
+                };
+                previous = Some(merged);
+                let shown = [shown_by(repository, before).await?, shown_by(repository, merge).await?];
+                side.merges.push(Merge { base, shown });
+                side.is_exact &= commits.contains(merged);
+            }
+        }
         Ok(Some(Self { commit, sides }))
     }
 
@@ -58,19 +107,16 @@ impl Lost {
         let keys: HashSet<&OwnedRow> = came.iter().flatten().flat_map(Came::keys).collect();
         let mut bases = Bases::new();
         for key in keys {
-            // A row that came and is in no difference from the base is as the base has it.
-            let back = || came.iter().flatten().find_map(|merge| Some(merge.by_it.get(key)?[1].clone()));
-            let was = came.iter().flatten().find_map(|merge| merge.base(key)).or_else(back).flatten();
+            let was = came.iter().flatten().find_map(|merge| merge.base(key)).flatten();
             let [of_source, of_target] = [&came[0], &came[1]].map(|merges| candidates(merges, key, &was));
-            let candidates = match (source.is_exact, target.is_exact) {
-                (true, true) => {
-                    let both: Vec<_> =
-                        of_source.iter().filter(|one| of_target.contains(one)).cloned().collect();
-                    if both.is_empty() { [of_source, of_target].concat() } else { both }
+            let of_source = of_source.filter(|_| source.is_exact);
+            let of_target = of_target.filter(|_| target.is_exact);
+            let candidates = match (of_source, of_target) {
+                (Some(one), Some(other)) => {
+                    let both: Vec<_> = one.iter().filter(|held| other.contains(held)).cloned().collect();
+                    if both.is_empty() { [one, other].concat() } else { both }
                 }
-                (true, false) => of_source,
-                (false, true) => of_target,
-                (false, false) => Vec::new(),
+                (one, other) => one.or(other).unwrap_or_default(),
             };
             bases.insert(key.clone(), candidates);
         }
@@ -103,70 +149,66 @@ impl Lost {
 
 /// What one merge has done to a table's rows.
 struct Came {
-    /// Since the commit before it.
+    /// From the base that can be read to the merge's own.
+    base: Base<Changed>,
+    /// From the base that can be read to what was shown by it.
+    after: Changed,
+    /// By it.
     by_it: Changed,
-    /// Since the base.
-    since_base: Changed,
 }
 
 impl Came {
     fn keys(&self) -> impl Iterator<Item = &OwnedRow> {
-        self.by_it.keys().chain(self.since_base.keys())
+        let own = self.base.read().into_iter().flat_map(Changed::keys);
+        own.chain(self.after.keys()).chain(self.by_it.keys())
     }
 
-    /// What the base has of a row, if this merge tells.
+    /// What the base that can be read has of a row, if this merge tells.
     fn base(&self, key: &OwnedRow) -> Option<Option<OwnedRow>> {
-        let [was, _] = self.since_base.get(key)?;
-        Some(was.clone())
-    }
-
-    /// What a row was after it.
-    fn after(&self, key: &OwnedRow, base: &Option<OwnedRow>) -> Option<OwnedRow> {
-        self.since_base.get(key).map_or_else(|| base.clone(), |[_, after]| after.clone())
+        let known = self.after.get(key).or_else(|| self.base.read()?.get(key)).map(|[was, _]| was);
+        // A row that came and is no other than in the base.
+        let came = || self.by_it.get(key).map(|[_, after]| after);
+        known.or_else(came).cloned()
     }
 }
 
-/// What a row may have held in what the last of these merges brought.
-fn candidates(merges: &[Came], key: &OwnedRow, base: &Option<OwnedRow>) -> Vec<Option<OwnedRow>> {
-    let mut candidates = vec![base.clone()];
+/// What a row may have held in what the last of these merges brought; `None` if anything.
+fn candidates(merges: &[Came], key: &OwnedRow, base: &Option<OwnedRow>) -> Option<Vec<Option<OwnedRow>>> {
+    let value = |changed: &Changed| changed.get(key).map_or_else(|| base.clone(), |[_, now]| now.clone());
+    let mut candidates = Some(vec![base.clone()]);
     for merge in merges {
-        let after = merge.after(key, base);
-        if merge.by_it.contains_key(key) {
-            candidates.clear();
+        match &merge.base {
+            Base::Read(base) => candidates = Some(vec![value(base)]),
+            Base::Previous => {}
+            Base::Unknown => candidates = None,
         }
-        if !candidates.contains(&after) {
-            candidates.push(after);
+        let after = value(&merge.after);
+        match &mut candidates {
+            _ if merge.by_it.contains_key(key) => candidates = Some(vec![after]),
+            Some(known) if !known.contains(&after) => known.push(after),
+            _ => {}
         }
     }
     candidates
 }
 
 impl Side {
-    async fn read(
+    /// A table in the base of each merge, before it, and after it.
+    async fn tables(
+        &self,
         repository: &Repository,
-        merges: &[[&GraphCommit; 2]],
-        commits: &BTreeSet<&str>,
-    ) -> Result<Self> {
-        let is_lost =
-            |merge: &GraphCommit| merge.merged_parent.as_deref().is_some_and(|id| commits.contains(id));
-        let mut side = Self { merges: Vec::new(), is_exact: merges.iter().all(|[_, merge]| is_lost(merge)) };
-        for [before, merge] in merges {
-            side.merges.push([shown_by(repository, before).await?, shown_by(repository, merge).await?]);
-        }
-        Ok(side)
-    }
-
-    /// A table before and after each merge that has changed it.
-    async fn tables(&self, repository: &Repository, base: &Table) -> Result<Vec<[Table; 2]>> {
-        let (repo, key) = (&repository.repo, &base.key);
+        key: &TableKey,
+    ) -> Result<Vec<(Base<Table>, [Table; 2])>> {
         let mut tables = Vec::new();
-        for [before, after] in &self.merges {
-            // A table that came as a whole has the rows that main has.
-            let (Some(before), Some(after)) = (before.state.entry(key), after.state.entry(key)) else {
-                continue;
+        for Merge { base, shown: [before, after] } in &self.merges {
+            let table = async |shown: &repo::Snapshot| match shown.state.entry(key) {
+                Some(entry) => open(&repository.repo, key, entry).await.map(Some),
+                None => Ok(None),
             };
-            if !is_same(before, after) {
-                tables.push([open(repo, key, before).await?, open(repo, key, after).await?]);
+            let base = base.then(table).await?;
+            // A table that came as a whole has the rows that main has.
+            if let (Some(before), Some(after)) = (table(before).await?, table(after).await?) {
+                tables.push((base, [before, after]));
             }
         }
         Ok(tables)
@@ -174,9 +216,10 @@ impl Side {
 
     async fn came(&self, repository: &Repository, base: &Table) -> Result<Vec<Came>> {
         let mut came = Vec::new();
-        for [before, after] in self.tables(repository, base).await? {
+        for (own, [before, after]) in self.tables(repository, &base.key).await? {
+            let own = own.then(async |own| changed_rows(base, own).await.map(Some)).await?;
             let by_it = changed_rows(&before, &after).await?;
-            came.push(Came { by_it, since_base: changed_rows(base, &after).await? });
+            came.push(Came { base: own, after: changed_rows(base, &after).await?, by_it });
         }
         Ok(came)
     }
@@ -185,12 +228,21 @@ impl Side {
     /// not seen.
     async fn counts(&self, repository: &Repository, base: &Table) -> Result<HashMap<OwnedRow, Option<i64>>> {
         let mut counts: HashMap<OwnedRow, Option<i64>> = HashMap::new();
-        for [before, after] in self.tables(repository, base).await? {
+        for (own, [before, after]) in self.tables(repository, &base.key).await? {
+            let own = own.then(async |own| changed_counts(base, own).await.map(Some)).await?;
             let (had, came) = (changed_counts(base, &before).await?, changed_counts(&before, &after).await?);
-            had.keys().chain(came.keys()).for_each(|row| drop(counts.entry(row.clone()).or_insert(Some(0))));
+            for row in own.read().into_iter().flat_map(HashMap::keys).chain(had.keys()).chain(came.keys()) {
+                counts.entry(row.clone()).or_insert(Some(0));
+            }
             for (row, known) in &mut counts {
-                let [had, came] = [&had, &came].map(|counts| counts.get(row).copied().unwrap_or(0));
-                *known = known.filter(|known| came > 0 || had >= *known).map(|known| known + came);
+                let of = |counts: &HashMap<OwnedRow, i64>| counts.get(row).copied().unwrap_or(0);
+                let (had, came) = (of(&had), of(&came));
+                let base = match &own {
+                    Base::Read(own) => Some(of(own)),
+                    Base::Previous => *known,
+                    Base::Unknown => None,
+                };
+                *known = base.filter(|base| came > 0 || had >= *base).map(|base| base + came);
             }
         }
         Ok(counts)

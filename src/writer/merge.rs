@@ -152,7 +152,7 @@ impl Repository {
         })?;
         // A merge may read whole tables, of both sides.
         let _room = self.manager.admission().rewrite(&self.parts.limits)?;
-        let lost = Lost::read(self, &history, [&merged, &head], &lost).await?;
+        let lost = Lost::read(self, &history, &readable, [&merged, &head], &lost).await?;
         let (drafts, brought) = self.changes(&past, &theirs, &ours, lost.as_ref()).await?;
         let mut commit = Commit {
             repository: self.clone(),
@@ -292,7 +292,7 @@ async fn required(merge: &Commit, published: Published) -> Result<Version> {
 }
 
 /// Whether both show the same version of a table.
-pub(super) fn is_same(one: &Entry, other: &Entry) -> bool {
+fn is_same(one: &Entry, other: &Entry) -> bool {
     (one.version, &one.branch) == (other.version, &other.branch)
 }
 

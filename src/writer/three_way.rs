@@ -137,8 +137,13 @@ impl Sides {
     ///
     /// Equal rows that came to both sides are of both, unless they came from the same branch, which is gone: then the base had them.
     async fn counted(&self, repository: &Repository, draft: &mut Draft, lost: Option<&Lost>) -> Result<()> {
-        let (mut theirs, mut ours) =
-            (counts(&self.base, &self.theirs).await?, counts(&self.base, &self.ours).await?);
+        // A row that stayed comes as well, if the lost base had not got it.
+        let fragments = match lost {
+            Some(_) => [&self.base, &self.theirs].map(|side| side.fragment_files().into_keys().collect()),
+            None => differing(&self.base, &self.theirs),
+        };
+        let mut theirs = counts_in(&self.base, &self.theirs, fragments).await?;
+        let mut ours = counts(&self.base, &self.ours).await?;
         if let Some(lost) = lost {
             let mut unknown = 0;
             for (row, had) in lost.counts(repository, &self.base).await? {
@@ -197,7 +202,11 @@ struct Counts {
 }
 
 async fn counts(base: &Table, now: &Table) -> Result<Counts> {
-    let [of_base, of_now] = differing(base, now);
+    counts_in(base, now, differing(base, now)).await
+}
+
+/// The same, of these fragments of both.
+async fn counts_in(base: &Table, now: &Table, [of_base, of_now]: [Vec<u64>; 2]) -> Result<Counts> {
     let whole = whole_rows(base)?;
     let mut rows: HashMap<OwnedRow, (i64, Option<(usize, usize)>)> = HashMap::new();
     for found in base.select_fragments(&of_base).await? {
