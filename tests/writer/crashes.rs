@@ -1,9 +1,9 @@
 //! Every write of a commit is a place to die, to lose the answer, or to be refused; afterwards all of the commit is shown or none.
 
 use super::everywhere;
-use crate::support::faults::{Dies, Full, LosesAnswer};
+use crate::support::faults::{Dies, FailsAlways, Full, LosesAnswer};
 use crate::world::{MAIN, TOTAL, World, transfer};
-use outrigger::store::Fault;
+use outrigger::store::{Fault, Verb};
 use outrigger::writer::{Error, Result};
 use std::sync::Arc;
 
@@ -48,7 +48,7 @@ pub async fn a_commit_that_dies_anywhere_is_shown_as_a_whole_or_not_at_all(world
 }
 
 pub async fn an_answer_that_is_lost_anywhere_is_found_out(world: World) {
-    let mut paid = 0;
+    let (mut paid, mut left) = (0, Vec::new());
     for nth in 1..MOST_WRITES {
         let loses = Arc::new(LosesAnswer::to_write(nth));
         let ended = try_transfer(&world, loses.clone()).await;
@@ -57,16 +57,30 @@ pub async fn an_answer_that_is_lost_anywhere_is_found_out(world: World) {
         let shown = world.transfers().await - paid;
         match ended {
             Ok(acknowledged) => assert_eq!((acknowledged, shown), (true, 1), "write {nth}"),
-            Err(Error::PendingRecovery { .. }) => {}
+            Err(Error::PendingRecovery { .. }) => left.push(nth),
             Err(error) => assert_eq!(shown, 0, "write {nth}: {error}"),
         }
         paid += shown;
         assert_eq!(world.balances().await["ann"], 100 - paid as i64, "write {nth}");
         if !loses.happened() {
+            assert!(left.is_empty(), "all are read back, not {left:?} of {nth}");
             return;
         }
     }
     panic!("a commit makes more than {MOST_WRITES} writes");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_record_that_cannot_be_removed_is_no_error_of_the_commit() {
+    let world = World::in_memory().await;
+    let stays = FailsAlways(|call| call.verb == Verb::Delete && call.path.as_ref().ends_with(".json"));
+    assert!(try_transfer(&world, Arc::new(stays)).await.unwrap(), "it is shown");
+    assert_eq!(world.transfers().await, 1);
+    let left = world.records().await;
+    assert_eq!(left.iter().filter(|name| name.ends_with(".json")).count(), 1, "{left:?}");
+    world.recover().await;
+    world.is_settled().await;
+    assert_eq!((world.transfers().await, world.total().await), (1, TOTAL));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

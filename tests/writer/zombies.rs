@@ -10,8 +10,8 @@ use std::sync::Arc;
 /// More than a commit of two tables asks.
 const MOST_CALLS: usize = 200;
 
-/// Lets a recovery act at each call of a commit, one after the other. How many of these commits came to their end.
-async fn acknowledged(window: Option<Window>, change: impl AsyncFn(&mut Transaction)) -> usize {
+/// Lets a recovery act at each call of a commit, one after the other. How many of these commits came to their end, and how many did not.
+async fn acknowledged(window: Option<Window>, change: impl AsyncFn(&mut Transaction)) -> (usize, usize) {
     let world = Arc::new(World::in_memory().await);
     let (mut noted, mut acknowledged) = (0, 0);
     for nth in 0..MOST_CALLS {
@@ -40,7 +40,7 @@ async fn acknowledged(window: Option<Window>, change: impl AsyncFn(&mut Transact
         assert_eq!(world.total().await, TOTAL, "call {nth}");
         if !meanwhile.happened() {
             assert!(nth > 15, "{nth} calls are too few to be all");
-            return acknowledged;
+            return (acknowledged, nth + 1 - acknowledged);
         }
     }
     panic!("a commit asks more than {MOST_CALLS} times");
@@ -49,14 +49,14 @@ async fn acknowledged(window: Option<Window>, change: impl AsyncFn(&mut Transact
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_recovery_in_a_window_at_any_call_of_a_transfer_is_a_conflict_at_worst() {
     let paid = async |tx: &mut Transaction| transfer(tx, "ann", "bob", 1).await;
-    let done = acknowledged(Some(Window::Exclusive), paid).await;
+    let (done, _) = acknowledged(Some(Window::Exclusive), paid).await;
     assert!(done > 10, "{done}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_recovery_beside_writers_at_any_call_of_a_transfer_is_a_conflict_at_worst() {
     let paid = async |tx: &mut Transaction| transfer(tx, "ann", "bob", 1).await;
-    let done = acknowledged(None, paid).await;
+    let (done, _) = acknowledged(None, paid).await;
     assert!(done > 10, "{done}");
 }
 
@@ -64,7 +64,8 @@ async fn a_recovery_beside_writers_at_any_call_of_a_transfer_is_a_conflict_at_wo
 async fn an_append_is_repeated_whatever_a_recovery_does_meanwhile() {
     let noted = async |tx: &mut Transaction| tx.append(JOURNAL, journal(&[("a", "b", 1)])).await.unwrap();
     for window in [None, Some(Window::Exclusive)] {
-        acknowledged(window, noted).await;
+        let (done, conflicts) = acknowledged(window, noted).await;
+        assert!(done > 10 && conflicts == 0, "{window:?}: {done}, {conflicts} conflicts");
     }
 }
 

@@ -86,6 +86,9 @@ pub(super) async fn run(number: usize) -> Result<()> {
     let (acknowledged, paused) = live.end()?;
     output::line("");
     output::table(&["KILLED", "LEFT BEHIND", "WHAT BECAME OF IT"], &rows);
+    if paused == 0 {
+        return Err(wrong("no writer met the closed gate"));
+    }
     let waited = if paused == 1 { "once".to_owned() } else { format!("{paused} times") };
     output::line(&format!(
         "\nThe writer beside them had {} commits acknowledged; it was asked {waited} to wait for the gate.",
