@@ -1,9 +1,9 @@
 //! Every write of a commit is a place to die, to lose the answer, or to be refused; afterwards all of the commit is shown or none.
 
 use super::everywhere;
-use crate::support::faults::{Dies, FailsAlways, Full, LosesAnswer};
+use crate::support::faults::{Dies, FailsAfter, Full, LosesAnswer, Meanwhile};
 use crate::world::{MAIN, TOTAL, World, transfer};
-use outrigger::store::{Fault, Verb};
+use outrigger::store::{Call, Fault, Verb};
 use outrigger::writer::{Error, Result};
 use std::sync::Arc;
 
@@ -73,7 +73,8 @@ pub async fn an_answer_that_is_lost_anywhere_is_found_out(world: World) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_record_that_cannot_be_removed_is_no_error_of_the_commit() {
     let world = World::in_memory().await;
-    let stays = FailsAlways(|call| call.verb == Verb::Delete && call.path.as_ref().ends_with(".json"));
+    let removes = |call: &Call| call.verb == Verb::Delete && call.path.as_ref().ends_with(".json");
+    let stays = FailsAfter(Meanwhile::at(removes, async {}));
     assert!(try_transfer(&world, Arc::new(stays)).await.unwrap(), "it is shown");
     assert_eq!(world.transfers().await, 1);
     let left = world.records().await;
