@@ -3,15 +3,24 @@
 use super::manifest::GraphCommit;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+type ById<'a> = BTreeMap<&'a str, &'a GraphCommit>;
+
+fn by_id(commits: &[GraphCommit]) -> ById<'_> {
+    commits.iter().map(|commit| (commit.id.as_str(), commit)).collect()
+}
+
+fn parents(commit: &GraphCommit) -> impl Iterator<Item = &str> {
+    [&commit.parent, &commit.merged_parent].into_iter().flatten().map(String::as_str)
+}
+
 /// Distance of every ancestor from a commit, itself at 0, both parents followed.
-fn distances<'a>(commits: &BTreeMap<&'a str, &'a GraphCommit>, from: &'a str) -> BTreeMap<&'a str, u64> {
+fn distances<'a>(commits: &ById<'a>, from: &'a str) -> BTreeMap<&'a str, u64> {
     let mut found = BTreeMap::from([(from, 0)]);
     let mut queue = VecDeque::from([from]);
     while let Some(id) = queue.pop_front() {
         let distance = found[id];
-        let Some(commit) = commits.get(id) else { continue };
-        for parent in [&commit.parent, &commit.merged_parent].into_iter().flatten() {
-            if !found.contains_key(parent.as_str()) {
+        for parent in commits.get(id).copied().into_iter().flat_map(parents) {
+            if !found.contains_key(parent) {
                 found.insert(parent, distance + 1);
                 queue.push_back(parent);
             }
@@ -20,10 +29,25 @@ fn distances<'a>(commits: &BTreeMap<&'a str, &'a GraphCommit>, from: &'a str) ->
     found
 }
 
+/// Adds these commits and all that came before them; tells which were not there.
+fn reach<'a>(
+    commits: &ById<'a>,
+    from: impl IntoIterator<Item = &'a str>,
+    found: &mut BTreeSet<&'a str>,
+) -> Vec<&'a str> {
+    let (mut queue, mut new): (Vec<&str>, _) = (from.into_iter().collect(), Vec::new());
+    while let Some(id) = queue.pop() {
+        if found.insert(id) {
+            new.push(id);
+            queue.extend(commits.get(id).copied().into_iter().flat_map(parents));
+        }
+    }
+    new
+}
+
 /// The ancestors that two commits have in common, each with its summed distance from both.
 fn common<'a>(commits: &'a [GraphCommit], one: &'a str, other: &'a str) -> Vec<(u64, &'a GraphCommit)> {
-    let by_id: BTreeMap<&str, &GraphCommit> =
-        commits.iter().map(|commit| (commit.id.as_str(), commit)).collect();
+    let by_id = by_id(commits);
     let (of_one, of_other) = (distances(&by_id, one), distances(&by_id, other));
     let common = of_one.iter().filter_map(|(id, near)| {
         let far = of_other.get(id)?;
@@ -63,17 +87,14 @@ pub fn latest_common<'a>(
     other: &'a str,
     is_readable: impl Fn(&GraphCommit) -> bool,
 ) -> Common<'a> {
-    let common: BTreeMap<&str, &GraphCommit> =
+    let common: ById =
         common(commits, one, other).into_iter().map(|(_, commit)| (commit.id.as_str(), commit)).collect();
-    let parents = |commit: &'a GraphCommit| {
-        [&commit.parent, &commit.merged_parent].into_iter().flatten().map(String::as_str)
-    };
     // What comes before a common ancestor is one itself, so parents are all that has to be looked at.
     let before: BTreeSet<&str> = common.values().copied().flat_map(parents).collect();
     let latest: Vec<&GraphCommit> =
         common.values().copied().filter(|commit| !before.contains(commit.id.as_str())).collect();
     let mut queue = latest.clone();
-    let (mut readable, mut lost) = (BTreeMap::new(), BTreeSet::new());
+    let (mut readable, mut lost) = (ById::new(), BTreeSet::new());
     while let Some(commit) = queue.pop() {
         if is_readable(commit) {
             readable.insert(commit.id.as_str(), commit);
@@ -81,20 +102,18 @@ pub fn latest_common<'a>(
             queue.extend(parents(commit).filter_map(|parent| common.get(parent).copied()));
         }
     }
-    let ids: Vec<&str> = readable.keys().copied().collect();
-    for id in ids {
-        let before = distances(&common, id);
-        readable.retain(|other, _| *other == id || !before.contains_key(other));
-        lost.retain(|other| !before.contains_key(other));
-    }
+    let mut before = BTreeSet::new();
+    reach(&common, readable.values().copied().flat_map(parents), &mut before);
+    readable.retain(|id, _| !before.contains(id));
+    lost.retain(|id| !before.contains(id));
     Common { latest, readable: readable.into_values().collect(), lost }
 }
 
 /// A commit and all that came before it.
 pub fn ancestors<'a>(commits: &'a [GraphCommit], head: &'a str) -> Vec<&'a GraphCommit> {
-    let by_id: BTreeMap<&str, &GraphCommit> =
-        commits.iter().map(|commit| (commit.id.as_str(), commit)).collect();
-    distances(&by_id, head).into_keys().filter_map(|id| by_id.get(id).copied()).collect()
+    let (by_id, mut found) = (by_id(commits), BTreeSet::new());
+    reach(&by_id, [head], &mut found);
+    found.into_iter().filter_map(|id| by_id.get(id).copied()).collect()
 }
 
 /// The merges by which some of these commits came to a branch, oldest first, each with the commit that it was made on.
@@ -103,19 +122,18 @@ pub fn brought<'a>(
     head: &'a str,
     some: &BTreeSet<&str>,
 ) -> Vec<[&'a GraphCommit; 2]> {
-    let by_id: BTreeMap<&str, &GraphCommit> =
-        commits.iter().map(|commit| (commit.id.as_str(), commit)).collect();
-    let mut merges = Vec::new();
-    let mut at = by_id.get(head).copied();
-    while let Some(commit) = at {
-        at = commit.parent.as_deref().and_then(|parent| by_id.get(parent).copied());
-        let (Some(parent), Some(merged)) = (at, commit.merged_parent.as_deref()) else { continue };
-        let (before, brings) = (distances(&by_id, &parent.id), distances(&by_id, merged));
-        if some.iter().any(|id| brings.contains_key(id) && !before.contains_key(id)) {
-            merges.push([parent, commit]);
+    let by_id = by_id(commits);
+    let parent = |commit: &&'a GraphCommit| by_id.get(commit.parent.as_deref()?).copied();
+    let mut line: Vec<&GraphCommit> = std::iter::successors(by_id.get(head).copied(), parent).collect();
+    line.reverse();
+    let (mut merges, mut found) = (Vec::new(), BTreeSet::new());
+    for (nth, commit) in line.iter().enumerate() {
+        let came = reach(&by_id, commit.merged_parent.as_deref(), &mut found);
+        if nth > 0 && came.iter().any(|id| some.contains(id)) {
+            merges.push([line[nth - 1], *commit]);
         }
+        found.insert(&commit.id);
     }
-    merges.reverse();
     merges
 }
 

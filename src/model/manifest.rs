@@ -303,9 +303,14 @@ impl ManifestState {
         self.commits.values().chain(self.merged.values())
     }
 
-    /// Whether the history has a commit.
-    pub fn knows(&self, commit: &str) -> bool {
-        self.commits.contains_key(commit) || self.merged.contains_key(commit)
+    /// A commit in this manifest, as of [`commits`](Self::commits), by its id.
+    pub fn commit(&self, id: &str) -> Option<&GraphCommit> {
+        self.commits.get(id)
+    }
+
+    /// A commit of the [`history`](Self::history), by its id.
+    pub fn known(&self, id: &str) -> Option<&GraphCommit> {
+        self.commit(id).or_else(|| self.merged.get(id))
     }
 }
 
@@ -474,7 +479,7 @@ impl ManifestState {
         }
         let mut ids = BTreeSet::new();
         let mut written = rows.iter().map(|row| &row.object_id);
-        let is_known = |id: &str| self.knows(id.strip_prefix(MERGED_PREFIX).unwrap_or(id));
+        let is_known = |id: &str| self.known(id.strip_prefix(MERGED_PREFIX).unwrap_or(id)).is_some();
         match written.find(|id| !ids.insert(*id) || is_known(id)) {
             Some(twice) => Err(Refusal::WrittenTwice(twice.clone())),
             None => Ok(rows),
@@ -537,20 +542,16 @@ impl ManifestState {
         let mut rows = Vec::new();
         let mut head = None;
         for commit in commits {
-            let json = CommitJson {
-                parent_commit_id: parent.clone(),
-                merged_parent_commit_id: commit.merged_parent.clone(),
-                actor_id: commit.actor.clone(),
+            let made = GraphCommit {
+                id: commit.id.clone(),
+                branch: branch.clone(),
+                manifest_version: made,
+                parent: parent.clone(),
+                merged_parent: commit.merged_parent.clone(),
                 created_at: commit.created_at.as_micros(),
+                actor: commit.actor.clone(),
             };
-            rows.push(ManifestRow {
-                object_id: commit.id.clone(),
-                object_type: "graph_commit".into(),
-                metadata: Some(json_text(&json)),
-                table_version: Some(made.0),
-                table_branch: branch.name().map(str::to_owned),
-                ..Default::default()
-            });
+            rows.push(commit_row(commit.id.clone(), "graph_commit", &made));
             head = Some(HeadJson { head_commit_id: &commit.id, parent_commit_id: parent.take() });
             parent = Some(commit.id.clone());
         }
@@ -588,7 +589,8 @@ fn version_row(table: &TableKey, entry: &Entry) -> ManifestRow {
     })
 }
 
-fn merged_row(commit: &GraphCommit) -> ManifestRow {
+/// The inverse of [`commit_from`].
+fn commit_row(object_id: String, object_type: &str, commit: &GraphCommit) -> ManifestRow {
     let json = CommitJson {
         parent_commit_id: commit.parent.clone(),
         merged_parent_commit_id: commit.merged_parent.clone(),
@@ -596,13 +598,17 @@ fn merged_row(commit: &GraphCommit) -> ManifestRow {
         created_at: commit.created_at,
     };
     ManifestRow {
-        object_id: format!("{MERGED_PREFIX}{}", commit.id),
-        object_type: MERGED_TYPE.into(),
+        object_id,
+        object_type: object_type.into(),
         metadata: Some(json_text(&json)),
         table_version: Some(commit.manifest_version.0),
         table_branch: commit.branch.name().map(str::to_owned),
         ..Default::default()
     }
+}
+
+fn merged_row(commit: &GraphCommit) -> ManifestRow {
+    commit_row(format!("{MERGED_PREFIX}{}", commit.id), MERGED_TYPE, commit)
 }
 
 fn marker_row(operation: &OperationId, marker: &Marker) -> ManifestRow {

@@ -141,7 +141,7 @@ impl Repository {
             }
         };
         let main = repo.snapshot(&Branch::main()).await?;
-        match main.is_some_and(|main| main.state.commits().any(|commit| commit.id == first.id)) {
+        match main.is_some_and(|main| main.state.commit(&first.id).is_some()) {
             true => Ok(repo),
             false => Err(Error::invalid(format!("{at} is a repository already"))),
         }

@@ -5,11 +5,12 @@
 //! as the base before, or as the side that merged it had it.
 
 use super::error::Result;
+use super::merge::History;
 use super::repository::Repository;
 use super::snapshot::open;
 use super::three_way::{Changed, changed_counts, changed_rows};
 use crate::model::TableKey;
-use crate::model::lineage::{brought, latest_common};
+use crate::model::lineage::brought;
 use crate::model::manifest::GraphCommit;
 use crate::repo::{self, tables::Table};
 use arrow::row::OwnedRow;
@@ -72,22 +73,18 @@ impl Lost {
     /// Reads how these commits came to both heads; `None` if there are none.
     pub(super) async fn read(
         repository: &Repository,
-        history: &[GraphCommit],
-        readable: &BTreeSet<String>,
+        history: &History,
         heads: [&str; 2],
         commits: &BTreeSet<&str>,
     ) -> Result<Option<Self>> {
         let Some(commit) = commits.first().map(|id| (*id).to_owned()) else { return Ok(None) };
-        let [source, target] = heads.map(|head| brought(history, head, commits));
-        let is_readable = |commit: &GraphCommit| readable.contains(&commit.id);
-        let mut sides = [&source, &target].map(|_| Side { merges: Vec::new(), is_exact: true });
-        for (side, merges) in sides.iter_mut().zip([&source, &target]) {
+        let mut sides = heads.map(|_| Side { merges: Vec::new(), is_exact: true });
+        for (side, head) in sides.iter_mut().zip(heads) {
             let mut previous = None;
-            for [before, merge] in merges {
+            for [before, merge] in brought(&history.commits, head, commits) {
                 let Some(merged) = merge.merged_parent.as_deref() else { continue };
-                let common = latest_common(history, &before.id, merged, is_readable);
-                let base = match common.latest[..] {
-                    [base] if is_readable(base) => Base::Read(shown_by(repository, base).await?),
+                let base = match history.common(&before.id, merged).latest[..] {
+                    [base] if history.is_readable(base) => Base::Read(shown_by(repository, base).await?),
                     [base] if previous == Some(base.id.as_str()) => Base::Previous,
                     _ => Base::Unknown,
                 };

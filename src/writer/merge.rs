@@ -17,7 +17,8 @@ use crate::model::sidecar::WriterKind;
 use crate::model::{Branch, TableKey, Version};
 use crate::repo::snapshot::MANIFEST;
 use crate::repo::{self, Published, branches};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// How often a merge is worked out anew when somebody commits to the target meanwhile.
 const ATTEMPTS: usize = 5;
@@ -140,11 +141,20 @@ impl Repository {
         let theirs = self.repo.snapshot(source).await?.ok_or_else(|| self.gone(source))?;
         let ours = self.repo.snapshot(target).await?.ok_or_else(|| self.gone(target))?;
         ours.writable()?;
-        let history: Vec<GraphCommit> = theirs.state.history().chain(ours.state.history()).cloned().collect();
-        let readable = self.readable(&theirs, &ours, &history).await?;
-        let Heads { source: merged, target: head, base, lost } = heads(&theirs, &ours, &history, &readable)?;
-        if base.id == merged {
-            return Ok((MergeOutcome::AlreadyUpToDate, merged));
+        let heads = theirs.state.head().zip(ours.state.head());
+        let (merged, head) =
+            heads.ok_or_else(|| Error::invalid("a branch without commits has nothing to merge"))?;
+        let mut history = History::of(&theirs, &ours);
+        let mut common = history.common(&merged.id, &head.id);
+        if !common.lost.is_empty() {
+            // One of both has merged a third.
+            let listed = branches::list(self.repo.store(), MANIFEST).await?;
+            history.shown.extend(self.repo.snapshots(branches::public(&listed)).await?.read);
+            common = history.common(&merged.id, &head.id);
+        }
+        let base = base_of(&common)?;
+        if base.id == merged.id {
+            return Ok((MergeOutcome::AlreadyUpToDate, merged.id.clone()));
         }
         let past = self.repo.snapshot_at(&base.branch, base.manifest_version).await?;
         let past = past.ok_or_else(|| {
@@ -152,7 +162,7 @@ impl Repository {
         })?;
         // A merge may read whole tables, of both sides.
         let _room = self.manager.admission().rewrite(&self.parts.limits)?;
-        let lost = Lost::read(self, &history, &readable, [&merged, &head], &lost).await?;
+        let lost = Lost::read(self, &history, [&merged.id, &head.id], &common.lost).await?;
         let (drafts, brought) = self.changes(&past, &theirs, &ours, lost.as_ref()).await?;
         let mut commit = Commit {
             repository: self.clone(),
@@ -161,12 +171,13 @@ impl Repository {
             actor: actor.map(str::to_owned),
             drafts,
             kind: WriterKind::BranchMerge,
-            merged: Some(merged.clone()),
+            merged: Some(merged.id.clone()),
             brought,
             staged: BTreeMap::new(),
         };
-        let news = ancestors(&history, &merged).into_iter().filter(|commit| !ours.state.knows(&commit.id));
-        let news: Vec<GraphCommit> = news.cloned().collect();
+        let known = ancestors(&history.commits, &merged.id).into_iter();
+        let news: Vec<GraphCommit> =
+            known.filter(|commit| ours.state.known(&commit.id).is_none()).cloned().collect();
         let mut before = ours.version;
         let committed = match commit.drafts.is_empty() {
             true => record_merge(&commit, &ours, news).await?,
@@ -180,30 +191,9 @@ impl Repository {
         };
         // Others may have committed to other tables of the target meanwhile.
         let is_next = before <= ours.version.next() && committed.manifest_version == before.next().0;
-        let is_forward = base.id == head && is_next;
+        let is_forward = base.id == head.id && is_next;
         let outcome = if is_forward { MergeOutcome::FastForward } else { MergeOutcome::Merged };
-        Ok((outcome(committed), merged))
-    }
-
-    /// Ids of the commits that can be read: those that are in the manifest of a branch that is there. The two branches that are merged
-    /// tell of enough of them, unless one has merged a third.
-    async fn readable(
-        &self,
-        theirs: &repo::Snapshot,
-        ours: &repo::Snapshot,
-        history: &[GraphCommit],
-    ) -> Result<BTreeSet<String>> {
-        let of = |shown: &repo::Snapshot| shown.state.commits().map(|commit| commit.id.clone()).collect();
-        let mut known: BTreeSet<String> = of(theirs);
-        known.extend::<BTreeSet<String>>(of(ours));
-        let (source, target) = both_heads(theirs, ours)?;
-        let common = latest_common(history, &source.id, &target.id, |_| true);
-        if !common.latest.iter().all(|commit| known.contains(&commit.id)) {
-            let listed = branches::list(self.repo.store(), MANIFEST).await?;
-            let others = self.repo.snapshots(branches::public(&listed)).await?.read;
-            others.iter().for_each(|shown| known.extend::<BTreeSet<String>>(of(shown)));
-        }
-        Ok(known)
+        Ok((outcome(committed), merged.id.clone()))
     }
 
     /// What is to be done to each table of the target, and which it lacks; all conflicts of all tables together.
@@ -296,49 +286,47 @@ fn is_same(one: &Entry, other: &Entry) -> bool {
     (one.version, &one.branch) == (other.version, &other.branch)
 }
 
-/// The commits that a merge is about.
-struct Heads<'h> {
-    source: String,
-    target: String,
-    base: GraphCommit,
-    /// What both have in common after the base, and nobody can read any more.
-    lost: BTreeSet<&'h str>,
+/// What led to two branches.
+pub(super) struct History {
+    pub(super) commits: Vec<GraphCommit>,
+    /// Branches that are there, as far as they were looked at.
+    shown: Vec<Arc<repo::Snapshot>>,
 }
 
-fn both_heads<'s>(
-    theirs: &'s repo::Snapshot,
-    ours: &'s repo::Snapshot,
-) -> Result<(&'s GraphCommit, &'s GraphCommit)> {
-    let heads = theirs.state.head().zip(ours.state.head());
-    heads.ok_or_else(|| Error::invalid("a branch without commits has nothing to merge"))
+impl History {
+    fn of(theirs: &repo::Snapshot, ours: &repo::Snapshot) -> Self {
+        Self {
+            commits: theirs.state.history().chain(ours.state.history()).cloned().collect(),
+            shown: [theirs, ours].map(|shown| Arc::new(shown.clone())).into(),
+        }
+    }
+
+    /// Whether a commit is in the manifest of a branch that is there.
+    pub(super) fn is_readable(&self, commit: &GraphCommit) -> bool {
+        self.shown.iter().any(|shown| shown.state.commit(&commit.id).is_some())
+    }
+
+    pub(super) fn common<'h>(&'h self, one: &'h str, other: &'h str) -> Common<'h> {
+        latest_common(&self.commits, one, other, |commit| self.is_readable(commit))
+    }
 }
 
-fn heads<'h>(
-    theirs: &'h repo::Snapshot,
-    ours: &'h repo::Snapshot,
-    history: &'h [GraphCommit],
-    known: &BTreeSet<String>,
-) -> Result<Heads<'h>> {
-    let (source, target) = both_heads(theirs, ours)?;
-    let Common { latest, readable, lost } =
-        latest_common(history, &source.id, &target.id, |commit| known.contains(&commit.id));
-    if let [one, other, ..] = latest[..] {
+/// Where two branches parted.
+fn base_of<'h>(common: &Common<'h>) -> Result<&'h GraphCommit> {
+    if let [one, other, ..] = common.latest[..] {
         return Err(Error::invalid(format!(
             "both branches were merged into each other at once, from commits {} and {}: what was done since cannot be told; make a \
              branch of one of both and do on it what the other has",
             one.id, other.id
         )));
     }
-    let base = match readable[..] {
-        [base] => base.clone(),
-        [] => return Err(Error::invalid("both branches have no commit in common")),
-        [one, other, ..] => {
-            return Err(Error::invalid(format!(
-                "the latest that both branches have is on one that is deleted, and had commits {} and {} of others: what was done since \
-                 cannot be told; make a branch of one of both and do on it what the other has",
-                one.id, other.id
-            )));
-        }
-    };
-    Ok(Heads { source: source.id.clone(), target: target.id.clone(), base, lost })
+    match common.readable[..] {
+        [base] => Ok(base),
+        [] => Err(Error::invalid("both branches have no commit in common")),
+        [one, other, ..] => Err(Error::invalid(format!(
+            "the latest that both branches have is on one that is deleted, and had commits {} and {} of others: what was done since \
+             cannot be told; make a branch of one of both and do on it what the other has",
+            one.id, other.id
+        ))),
+    }
 }

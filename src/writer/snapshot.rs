@@ -156,7 +156,7 @@ impl Snapshot {
         Ok(Self { repo: repo.clone(), snapshot })
     }
 
-    /// The version of the branch's manifest: it grows by one with each commit.
+    /// The version of the branch's manifest: it grows with each commit, by one, by two with a merge that records its history first.
     ///
     /// ```
     /// # use outrigger::writer::{Error, balances, entries, example};
@@ -332,14 +332,13 @@ pub(super) async fn commit(repo: &repo::Repository, id: &str) -> Result<(GraphCo
     let mut found = None;
     for branch in branches::public(&listed) {
         let Some(snapshot) = repo.snapshot(&branch).await? else { continue };
-        if let Some(commit) = snapshot.state.commits().find(|commit| commit.id == id) {
+        if let Some(commit) = snapshot.state.commit(id) {
             let is_own = commit.branch == branch;
             found = Some((commit.clone(), Some(branch)));
             if is_own {
                 break;
             }
-        } else if let (None, Some(merged)) = (&found, snapshot.state.history().find(|commit| commit.id == id))
-        {
+        } else if let (None, Some(merged)) = (&found, snapshot.state.known(id)) {
             found = Some((merged.clone(), None));
         }
     }

@@ -68,12 +68,8 @@ impl Sides {
         let (mut goes, mut comes, mut stays, mut conflicts) =
             (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for (id, bases) in &of_both {
-            // A side of which no part tells has it as the base, of which the other side's part tells then.
-            fn side<'p>(id: &OwnedRow, is: &'p Part, was: &Part, base: &'p Part) -> Option<&'p Row> {
-                is.rows.get(id).or_else(|| base.rows.get(id).filter(|_| !was.rows.contains_key(id)))
-            }
-            let (there, here) = (side(id, &is, &was, &was_there), side(id, &is_here, &was_there, &was));
-            let [of_there, of_here] = [there, here].map(|row| row.map(|row| &row.content));
+            let (there, here) = (held(id, &is, &was, &was_there), held(id, &is_here, &was_there, &was));
+            let [of_there, of_here] = [there, here].map(|held| held.map(|(_, row)| &row.content));
             let is_base =
                 |row: Option<&OwnedRow>| !bases.is_empty() && bases.iter().all(|base| row == base.as_ref());
             if of_there == of_here || is_base(of_there) {
@@ -83,13 +79,12 @@ impl Sides {
                 goes.extend(here.map(|_| id.clone()));
                 match is.rows.get(id) {
                     Some(row) => comes.push(row),
-                    None => stays.extend(there),
+                    None => stays.extend(there.map(|(_, row)| row)),
                 }
                 continue;
             }
-            let parts = [&is, &is_here, &was, &was_there];
-            let known = parts.into_iter().find_map(|part| Some((part, part.rows.get(id)?)));
-            let (part, row) = known.ok_or_else(|| crate::Error::internal("a row that differs is nowhere"))?;
+            let held = there.or(here);
+            let (part, row) = held.ok_or_else(|| crate::Error::internal("a row that differs is nowhere"))?;
             conflicts.push(part.text_of(row, &key)?);
         }
         for (id, before) in was.rows.iter().filter(|(id, _)| !of_both.contains_key(*id)) {
@@ -267,6 +262,12 @@ pub(super) async fn changed_rows(one: &Table, other: &Table) -> Result<Changed> 
 pub(super) async fn changed_counts(one: &Table, other: &Table) -> Result<HashMap<OwnedRow, i64>> {
     let rows = counts(one, other).await?.rows.into_iter();
     Ok(rows.map(|(row, (count, _))| (row, count)).filter(|(_, count)| *count != 0).collect())
+}
+
+/// What a side holds of a row. If its own part does not tell, it is as in the base, of which the other side's part tells then.
+fn held<'p>(id: &OwnedRow, is: &'p Part, was: &Part, base: &'p Part) -> Option<(&'p Part, &'p Row)> {
+    let unchanged = || base.rows.get(id).filter(|_| !was.rows.contains_key(id)).map(|row| (base, row));
+    is.rows.get(id).map(|row| (is, row)).or_else(unchanged)
 }
 
 /// The rows of two versions that may differ.

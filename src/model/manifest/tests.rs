@@ -588,7 +588,8 @@ mod lineage {
         assert_eq!(state.head().unwrap().id, "old", "however high the versions of the other branch are");
         assert_eq!(state.commits().count(), 3);
         assert_eq!(state.history().find(|commit| commit.id == FIRST), Some(&merged));
-        assert!(state.knows(FIRST) && state.knows("old") && !state.knows("other"));
+        assert_eq!((state.known(FIRST), state.commit(FIRST)), (Some(&merged), None));
+        assert!(state.known("old").is_some() && state.known("other").is_none());
         for known in [merged.clone(), GraphCommit { id: "old".into(), ..merged }] {
             let again = Publish { history: vec![known], ..Default::default() };
             let refused = state.rows_for(&again, &Branch::main(), Version(31), true);

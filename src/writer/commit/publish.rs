@@ -65,7 +65,7 @@ impl Commit {
     ) -> Result<Committed, Stop> {
         let now = self.repository.repo.snapshot(&self.branch).await.map_err(Stop::leave)?;
         let Some(now) = now else { return Err(Stop::Leave(self.repository.gone(&self.branch))) };
-        if let Some(ours) = now.state.commits().find(|known| known.id == commit.id) {
+        if let Some(ours) = now.state.commit(&commit.id) {
             if ours.manifest_version == now.version {
                 self.require_branch(&now.made(self.repository.repo.store())).await?;
             }
